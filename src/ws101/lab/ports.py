@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 import sys
 from collections import deque
@@ -36,3 +37,9 @@ def _bound() -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind((LOOPBACK, 0))
     return sock
+
+
+@atexit.register
+def _release() -> None:
+    while _held:
+        _held.pop().close()
