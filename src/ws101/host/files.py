@@ -8,7 +8,8 @@ machine (``/etc/nginx/nginx.conf``) is mapped onto a copy (``./nginx/nginx.conf`
 order, no leading dot for ``*``, ``?`` and brackets, backslash escapes, and no match is an empty answer.
 """
 
-# ruff: noqa: PTH  (names are bytes here, which pathlib does not take)
+# ruff: noqa: PTH112, PTH116, PTH208
+# (names are bytes here, which pathlib does not take)
 from __future__ import annotations
 
 import errno
@@ -123,7 +124,7 @@ class DiskFiles:
         except OSError:
             return ()
         matches = re.compile(_translate(part), re.DOTALL).fullmatch
-        return [name for name in (raw.decode("latin-1") for raw in names) if matches(name)]
+        return [name for raw in (b".", b"..", *names) if matches(name := raw.decode("latin-1"))]
 
     def _is_there(self, path: str) -> bool:
         return os.path.lexists(os_path(self.disk_name(path)))

@@ -1,0 +1,487 @@
+"""Changing a file so that at every moment it is whole: either the old bytes or the new ones.
+
+``prepare`` writes the new bytes to a sibling with a dot name (a glob ``*`` never loads it), with the old file's mode,
+owner and extended attributes, and makes sure they are on the disk.  ``commit`` then only swaps two names, which needs
+no space; the old file itself stays behind as the sibling, so ``put_back`` needs none either.  ``discard`` removes what
+is left over.  All four may be repeated after a crash: they look at what is there, not at what they remember.
+
+Where swapping names would cut a tie - a bind-mounted single file, hard links, an owner that cannot be kept - the file
+is written in place.  That is not atomic: ``Pending.in_place`` says why, and the caller keeps a copy of the old bytes.
+
+A name is walked folder by folder without following symlinks that appear after it was resolved, and a symlink that
+somebody else could have planted in a folder open to everyone is refused (Linux: Documentation/admin-guide/sysctl/
+fs.rst, protected_symlinks).
+"""
+
+# ruff: noqa: PTH109, PTH115, PTH116, PTH118, PTH119, PTH120, PTH123
+# (names are bytes relative to open folders here, which pathlib does not know)
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import re
+import stat
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ws101.errors import ApplyError
+from ws101.host.files import os_path, read_fd
+
+__all__ = ["Fault", "Pending", "commit", "discard", "no_fault", "prepare", "put_back", "resolve", "write_atomic"]
+
+Fault = Callable[[str], None]
+"""Called with a step's name when the step is reached; tests let the world break there."""
+
+_MAX_LINKS = 40
+_RENAME_EXCHANGE = 2
+_FS_IOC_GETFLAGS = 0x80086601
+_FLAGS = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
+_CONTENT_XATTRS = frozenset({"security.ima", "security.evm"})
+
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "free some space and try again"),
+    errno.EDQUOT: ("the disk quota is used up", "free some space and try again"),
+    errno.EROFS: ("the file system is read-only", "change the file where it is made, or remount it read-write"),
+    errno.EACCES: ("no permission to write", "run it as the owner of the configuration, usually with sudo"),
+    errno.EPERM: ("the system does not allow to write", "run it as root; see lsattr for an immutable folder"),
+    errno.ELOOP: ("a symlink appeared while the name was followed", "see who can write to this folder"),
+    errno.ENOENT: ("the file or its folder is gone", "read the configuration again"),
+    errno.ENOTDIR: ("a part of the path is not a folder", ""),
+    errno.ENAMETOOLONG: ("the name is too long", ""),
+    errno.EBUSY: ("the file is in use by the system", "it may be a mount point"),
+}
+
+_CHANGED = "it was changed by someone else since it was read"
+_READ_AGAIN = "nothing of that change was touched; run the command again to see the file as it is now"
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A change to one file.
+
+    Args:
+        path: The file's name as the caller knows it.
+        real: The name with symlinks followed, which is what changes.
+        sibling: The name, in the same folder, that holds the new bytes before ``commit`` and the old file after it.
+        old: The bytes before, None if there is no such file.
+        new: The bytes afterwards, None to remove the file.
+        in_place: Why names cannot be swapped; empty if they can.
+    """
+
+    path: str
+    real: str
+    sibling: str
+    old: bytes | None
+    new: bytes | None
+    in_place: str = ""
+
+
+def no_fault(step: str) -> None:
+    """The ``Fault`` of ordinary life: nothing happens."""
+
+
+def write_atomic(path: str, data: bytes | None, *, expected: bytes | None) -> None:
+    """Replace, create (``expected`` None) or remove (``data`` None) one file, or change nothing at all.
+
+    Args:
+        path: The file; symlinks are written through.
+        data: The new bytes.
+        expected: The bytes that must be there now.
+
+    Raises:
+        ApplyError: It holds something else, or it cannot be written; it is as it was.
+    """
+    pending = prepare(path, data, expected=expected, tag=f"ws101-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        commit(pending)
+    except OSError as error:
+        raise _refused(error, path) from error
+    finally:
+        discard(pending)
+
+
+def prepare(
+    path: str, data: bytes | None, *, expected: bytes | None, tag: str, like: str = "", fault: Fault = no_fault
+) -> Pending:
+    """Check that a file may be changed and write its new bytes beside it.
+
+    Args:
+        path: The file; symlinks are followed.
+        data: The new bytes, None to remove the file.
+        expected: The bytes that must be there now, None if there must be no such file.
+        tag: Part of the sibling's name; must be new for this folder.
+        like: A file whose mode and owner a new file gets.
+        fault: Called with ``staged`` when the new bytes are on the disk.
+
+    Raises:
+        ApplyError: It holds something else, or it cannot be written; nothing is left behind.
+    """
+    real = resolve(path)
+    folder, name = os.path.split(real)
+    pending = Pending(path, real, f"{folder.rstrip('/')}/.{name[:180]}.{tag}", expected, data)
+    in_place = ""
+    try:
+        with _folder(real) as at, _opened(at, real) as old:
+            _check(at, old, pending)
+            if data is not None:
+                in_place = _why_in_place(old, real) if old is not None else ""
+                if not in_place:
+                    _write_sibling(at, pending, data, old, like)
+                    fault("staged")
+    except OSError as error:
+        discard(pending)
+        raise _refused(error, path) from error
+    except BaseException:
+        discard(pending)
+        raise
+    return Pending(path, real, pending.sibling, expected, data, in_place)
+
+
+def commit(pending: Pending, fault: Fault = no_fault) -> None:
+    """Make the change that ``prepare`` prepared.
+
+    Raises:
+        ApplyError: The file is no longer what it was; it is left as it is.
+        OSError: The system refused; the file is as it was, or, written in place, put back.
+    """
+    with _folder(pending.real) as at:
+        if pending.in_place:
+            _write_in_place(at, pending, fault)
+        elif pending.old is None:
+            _create(at, pending)
+        elif pending.new is None:
+            os.rename(_leaf(pending.real), _leaf(pending.sibling), src_dir_fd=at, dst_dir_fd=at)
+            _verify_or_undo(at, pending, _move_back)
+        else:
+            swap = _swap(at, pending, fault)
+            _verify_or_undo(at, pending, swap)
+        fault("swapped")
+        os.fsync(at)
+
+
+def put_back(pending: Pending, *, torn: bool = False) -> bool:
+    """Undo ``commit``, wherever it was interrupted.
+
+    Args:
+        pending: The change.
+        torn: Whether a half-written file is to be expected, as after a crash while writing in place.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        ApplyError: The file holds neither the old nor the new bytes: someone else's change, which is kept.
+    """
+    now = _content(pending.real)
+    if now == pending.old:
+        discard(pending)
+        return False
+    if now != pending.new and not torn:
+        raise ApplyError(
+            _CHANGED, where=pending.path, help="it was left as it is; the old bytes are in the state folder"
+        )
+    back = Pending(pending.path, pending.real, pending.sibling, now, pending.old, pending.in_place)
+    if not back.in_place and (back.new is None or _content(pending.sibling) != back.new):
+        discard(pending)
+        back = prepare(pending.real, pending.old, expected=now, tag=pending.sibling.rpartition(".")[2])
+    try:
+        commit(back)
+    except OSError as error:
+        raise _refused(error, pending.path) from error
+    discard(back)
+    return True
+
+
+def discard(pending: Pending) -> None:
+    """Remove the sibling, if there is one."""
+    with contextlib.suppress(OSError, ApplyError), _folder(pending.sibling) as at:
+        for name in (_leaf(pending.sibling), _leaf(pending.sibling) + b".old"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=at)
+
+
+def resolve(path: str) -> str:
+    """The absolute name with all symlinks followed; the last part need not exist.
+
+    Raises:
+        ApplyError: A loop, a folder that cannot be searched, or a symlink that somebody else may have planted.
+    """
+    todo = [*reversed(os.path.join(os.getcwdb(), os_path(path)).split(b"/"))]
+    done, links = b"/", 0
+    try:
+        while todo:
+            part = todo.pop()
+            if part == b"..":
+                done = os.path.dirname(done)
+            elif part not in (b"", b"."):
+                target = _link(done, part, path)
+                links += target is not None
+                if links > _MAX_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                if target is None:
+                    done = os.path.join(done, part)
+                else:
+                    done = b"/" if target.startswith(b"/") else done
+                    todo.extend(reversed(target.split(b"/")))
+    except OSError as error:
+        raise _refused(error, path) from error
+    return done.decode("latin-1")
+
+
+def _link(folder: bytes, part: bytes, path: str) -> bytes | None:
+    """Where a symlink points; None for anything else."""
+    name = os.path.join(folder, part)
+    try:
+        found = os.lstat(name)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISLNK(found.st_mode):
+        return None
+    if os.lstat(folder).st_mode & stat.S_IWOTH and found.st_uid not in (0, os.geteuid()):
+        raise ApplyError(
+            f"a symlink of user {found.st_uid} in a folder that everyone may write to",
+            where=path,
+            help="name the file itself, or move the configuration where only its owner can write",
+        )
+    return os.readlink(name)
+
+
+@contextlib.contextmanager
+def _folder(real: str) -> Iterator[int]:
+    """The open folder of a resolved name, reached without following any symlink."""
+    at = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        parts = [part for part in os.path.dirname(os_path(real)).split(b"/") if part]
+        for index, part in enumerate(parts):
+            last = index == len(parts) - 1
+            kind = os.O_RDONLY if last else getattr(os, "O_PATH", os.O_RDONLY)
+            below = os.open(part, kind | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+            os.close(at)
+            at = below
+        yield at
+    finally:
+        os.close(at)
+
+
+@contextlib.contextmanager
+def _opened(at: int, real: str) -> Iterator[int | None]:
+    """The file itself, open for reading; None if there is none."""
+    try:
+        fd = os.open(_leaf(real), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=at)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _content(real: str) -> bytes | None:
+    """The bytes under a resolved name, None if there is no such file.
+
+    Raises:
+        ApplyError: It cannot be read.
+    """
+    try:
+        with _folder(real) as at, _opened(at, real) as fd:
+            return None if fd is None else read_fd(fd, real)
+    except OSError as error:
+        raise _refused(error, real) from error
+
+
+def _check(at: int, old: int | None, pending: Pending) -> None:
+    """Refuse what must not be written; ``old`` is the open file."""
+    path = pending.path
+    found = None if old is None else read_fd(old, path)
+    if found != pending.old:
+        what = "it is gone" if found is None else "it exists already" if pending.old is None else _CHANGED
+        raise ApplyError(what, where=path, help=_READ_AGAIN)
+    if old is None:
+        return
+    for bit, word, letter in _FLAGS:
+        if _inode_flags(old) & bit:
+            raise ApplyError(f"the file has the {word} flag", where=path, help=f"chattr -{letter} removes it")
+    mode = stat.S_IMODE(os.fstat(old).st_mode)
+    if not mode & 0o222:  # also for root, who could: somebody said that it is not to be written
+        help_line = "it may be made by another tool: change it there, or chmod u+w"
+        raise ApplyError(f"the file is read-only (mode {mode:04o})", where=path, help=help_line)
+    os.close(os.open(_leaf(pending.real), os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at))
+
+
+def _inode_flags(fd: int) -> int:
+    try:
+        return int(struct.unpack("l", fcntl.ioctl(fd, _FS_IOC_GETFLAGS, struct.pack("l", 0)))[0])
+    except OSError:  # this file system has no such flags
+        return 0
+
+
+def _why_in_place(fd: int, real: str) -> str:
+    found = os.fstat(fd)
+    if os_path(real) in _mount_points():
+        return "it is a mount point"
+    if found.st_nlink > 1:
+        return f"it has {found.st_nlink} hard links"
+    groups = {os.getegid(), *os.getgroups()}
+    if os.geteuid() != 0 and (found.st_uid != os.geteuid() or found.st_gid not in groups):
+        return "its owner could not be kept"
+    return ""
+
+
+def _mount_points() -> frozenset[bytes]:
+    """Every mount point of this process (proc(5), mountinfo: the fifth field, octal escapes)."""
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:
+            fields = [line.split()[4] for line in file]
+    except OSError:
+        return frozenset()
+    return frozenset(re.sub(rb"\\([0-7]{3})", lambda found: bytes((int(found[1], 8),)), field) for field in fields)
+
+
+def _write_sibling(at: int, pending: Pending, data: bytes, old: int | None, like: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(_leaf(pending.sibling), flags, 0o600, dir_fd=at)
+    try:
+        _write_all(fd, data, 0)
+        if old is not None:
+            _copy_attributes(old, fd, pending.path)
+        else:
+            _new_attributes(fd, like)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
+
+
+def _copy_attributes(old: int, new: int, path: str) -> None:
+    """Mode, owner, access lists and security context; whatever cannot be kept is an error, not a surprise."""
+    found = os.fstat(old)
+    os.fchown(new, found.st_uid, found.st_gid)
+    os.fchmod(new, stat.S_IMODE(found.st_mode))
+    wanted = _xattrs(old)
+    for name, value in wanted.items():
+        with contextlib.suppress(OSError):  # compared below: the system may have set it by itself
+            os.setxattr(new, name, value)
+    for name in _xattrs(new).keys() - wanted.keys():
+        with contextlib.suppress(OSError):
+            os.removexattr(new, name)
+    kept = _xattrs(new)
+    lost = [name for name, value in wanted.items() if kept.get(name) != value]
+    if lost:
+        raise ApplyError(f"the attribute {lost[0]} could not be kept", where=path, help="run it as root")
+
+
+def _xattrs(fd: int) -> dict[str, bytes]:
+    try:
+        return {name: os.getxattr(fd, name) for name in os.listxattr(fd) if name not in _CONTENT_XATTRS}
+    except (OSError, AttributeError):  # none on this file system, or on this system
+        return {}
+
+
+def _new_attributes(fd: int, like: str) -> None:
+    mode = 0o644
+    if like:
+        found = os.stat(os_path(like))
+        mode = stat.S_IMODE(found.st_mode) & 0o666
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, found.st_uid, found.st_gid)
+    os.fchmod(fd, mode)
+
+
+def _create(at: int, pending: Pending) -> None:
+    """Give the new file its name; unlike a rename, a link never replaces what someone else put there."""
+    sibling, name = _leaf(pending.sibling), _leaf(pending.real)
+    try:
+        os.link(sibling, name, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+    except FileExistsError:
+        raise ApplyError("it exists already", where=pending.path, help=_READ_AGAIN) from None
+    os.unlink(sibling, dir_fd=at)
+
+
+def _swap(at: int, pending: Pending, fault: Fault) -> Callable[[int, Pending], None]:
+    """Swap file and sibling; returns how to undo that."""
+    sibling, name = _leaf(pending.sibling), _leaf(pending.real)
+    try:
+        _exchange(at, sibling, name)
+        return _exchange_back
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):
+            raise
+    keep = sibling + b".old"
+    os.link(name, keep, src_dir_fd=at, dst_dir_fd=at, follow_symlinks=False)
+    fault("linked")
+    os.rename(sibling, name, src_dir_fd=at, dst_dir_fd=at)
+    os.rename(keep, sibling, src_dir_fd=at, dst_dir_fd=at)
+    return _move_back
+
+
+def _exchange(at: int, one: bytes, other: bytes) -> None:
+    """Swap two names in one step (Linux: renameat2(2), RENAME_EXCHANGE)."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if call(at, one, at, other, _RENAME_EXCHANGE) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _exchange_back(at: int, pending: Pending) -> None:
+    _exchange(at, _leaf(pending.sibling), _leaf(pending.real))
+
+
+def _move_back(at: int, pending: Pending) -> None:
+    os.rename(_leaf(pending.sibling), _leaf(pending.real), src_dir_fd=at, dst_dir_fd=at)
+
+
+def _verify_or_undo(at: int, pending: Pending, undo: Callable[[int, Pending], None]) -> None:
+    """The file that was swapped out must be the one that was read; if it is another one, it gets its name back."""
+    with _opened(at, pending.sibling) as fd:
+        if fd is not None and read_fd(fd, pending.path) == pending.old:
+            return
+    undo(at, pending)
+    raise ApplyError(_CHANGED, where=pending.path, help=_READ_AGAIN)
+
+
+def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
+    """Grow first, so that a full disk is noticed before a byte has changed."""
+    old, new = pending.old or b"", pending.new
+    if new is None:
+        raise ApplyError(f"the file cannot be removed: {pending.in_place}", where=pending.path)
+    fd = os.open(_leaf(pending.real), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
+    try:
+        if read_fd(fd, pending.path) != old:
+            raise ApplyError(_CHANGED, where=pending.path, help=_READ_AGAIN)
+        try:
+            if len(new) > len(old):
+                os.posix_fallocate(fd, len(old), len(new) - len(old))
+            fault("grown")
+            _write_all(fd, new, 0)
+        except OSError:
+            _write_all(fd, old, 0)
+            os.ftruncate(fd, len(old))
+            raise
+        fault("overwritten")
+        os.ftruncate(fd, len(new))
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _leaf(path: str) -> bytes:
+    return os.path.basename(os_path(path))
+
+
+def _refused(error: OSError, path: str) -> ApplyError:
+    number = error.errno or errno.EIO
+    message, help_line = _REASONS.get(number, (error.strerror or os.strerror(number), ""))
+    return ApplyError(message, where=path, help=help_line)
