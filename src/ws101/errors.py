@@ -58,7 +58,18 @@ class NginxError(Ws101Error):
 
 
 class NetworkError(Ws101Error):
-    """A name, a port or a connection below HTTP failed."""
+    """A name, a port or a connection below HTTP failed.
+
+    Args:
+        message: What is wrong, one clause.
+        class_: The failure's short, stable name, for example ``refused`` (ws101.probes.core.FAILURES).
+        where: The URL or address.
+        help: What to do about it.
+    """
+
+    def __init__(self, message: str, *, class_: str = "network", where: str = "", help: str = "") -> None:
+        super().__init__(message, where=where, help=help)
+        self.class_ = class_
 
 
 class EditError(Ws101Error):

@@ -232,6 +232,11 @@ class ResponseReader:
         self._step = self._begin
         self._complete = False
 
+    @property
+    def started(self) -> bool:
+        """Whether anything has come."""
+        return bool(self._data)
+
     def feed(self, data: bytes) -> None:
         """Take more bytes; what comes after the answer is appended to ``rest``."""
         if self.done:
