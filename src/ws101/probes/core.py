@@ -352,6 +352,7 @@ class Observation:
         details: The probe's own figures by name; times in seconds.
         handshake: The opening handshake that the probe began with.
         connection: Filled in by the driver; None in a replay.
+        help: What to do about it, one sentence; empty if there is nothing to add.
     """
 
     verdict: Verdict
@@ -361,6 +362,7 @@ class Observation:
     details: tuple[tuple[str, Detail], ...] = ()
     handshake: HandshakeResult | None = None
     connection: Connection | None = None
+    help: str = ""
 
     @property
     def passed(self) -> bool:
