@@ -1,9 +1,9 @@
 """Regular expressions as nginx sees them: PCRE over bytes, without UTF.
 
-Theory of operation.  Where the ``pcre2`` package can be imported, it is PCRE itself (without JIT, with a match limit, so
-that no pattern takes long).  Elsewhere an allow-listed subset, on which both engines agree, is translated to ``re``;
-all else is ``Undecided``.  The subset has no repeat inside a repeat, so the work of a search is bounded by a power of
-the subject's length that is known beforehand.
+Theory of operation.  Where the ``pcre2`` package can be imported, it is PCRE itself (no JIT, a match limit, so that no
+pattern takes long).  Elsewhere an allow-listed subset, on which both engines agree, is translated to ``re``; all else
+is ``Undecided``.  The subset has no repeat inside a repeat, so the work of a search is bounded by a power of the
+subject's length that is known beforehand.
 
 Source: src/core/ngx_regex.c (ngx_regex_compile, ngx_regex_exec), src/http/ngx_http_variables.c
 (ngx_http_regex_compile); pcre2pattern(3).
