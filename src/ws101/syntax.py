@@ -22,6 +22,8 @@ from typing import NamedTuple
 from ws101.text import Source, Span
 
 __all__ = [
+    "BARE_WORD",
+    "BUFFER",
     "MAX_PROBLEMS",
     "Directive",
     "Problem",
@@ -54,15 +56,19 @@ _SINGLE = r"'[^'\\]*+(?:\\[\s\S][^'\\]*+)*+'"
 _CLOSED = rf"(?:{_DOUBLE}|{_SINGLE})(?=[ \t\r\n;{{)])"
 _REST = rf"(?:{_BLANK}++(?:#[^\n]*+{_BLANK}*+)*+|{_BARE}|{_CLOSED})*+"
 
+BARE_WORD = re.compile(_BARE)
+"""A word without quotes, as far as nginx reads it."""
+
 _STATEMENT = re.compile(rf"{_TRIVIA}(?:({_BARE}|{_CLOSED}){_REST}(?:;|(\{{))|(\}}))")
 _HEAD_REST = re.compile(_REST)
 _TOKEN = re.compile(rf"({_BLANK}++)|(#[^\n]*+)|({_BARE})|([;{{}}])|([\"'])")
 _QUOTED = {'"': re.compile(_DOUBLE), "'": re.compile(_SINGLE)}
 _WORDS = re.compile(
-    rf"{_TRIVIA}(?:({_BARE})"
-    r"|\"([^\"\\]*+(?:\\[\s\S]?+[^\"\\]*+)*+)(?:\"|\Z)"
-    r"|'([^'\\]*+(?:\\[\s\S]?+[^'\\]*+)*+)(?:'|\Z))"
+    rf"{_TRIVIA}(?:({_BARE}"
+    r"|\"[^\"\\]*+(?:\\[\s\S]?+[^\"\\]*+)*+(?:\"|\Z)"
+    r"|'[^'\\]*+(?:\\[\s\S]?+[^'\\]*+)*+(?:'|\Z))|\Z)"
 )
+"""A word and the blanks and comments before it, or those at the end alone."""
 _ESCAPE = re.compile(r"\\([\"'\\trn])")
 _ESCAPED = {'"': '"', "'": "'", "\\": "\\", "t": "\t", "r": "\r", "n": "\n"}
 _LUA = re.compile(r"""--\[(=*)\[|--[^\n]*+|\[(=*)\[|"(?:[^"\\\n]|\\[\s\S])*+"?|'(?:[^'\\\n]|\\[\s\S])*+'?|([{}])""")
@@ -175,20 +181,16 @@ class Directive:
     def args(self) -> tuple[str, ...]:
         """The values of the words after the name, as nginx sees them."""
         found = _WORDS.findall(self.source.text, self.args_start, self.head_stop)
-        return tuple([_unescape(bare or double or single) for bare, double, single in found])
+        return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else _decode(raw) for raw in found if raw])
 
     @property
     def words(self) -> tuple[Word, ...]:
         """All words, the name first, with their places."""
         path = self.source.path
-        words = []
-        for match in _WORDS.finditer(self.source.text, self.start, self.head_stop):
-            kind = match.lastindex or 1
-            quoted = kind > 1
-            raw = match[kind]
-            span = Span(path, match.start(kind) - quoted, match.end())
-            words.append(Word(span, _unescape(raw), ("", "", '"', "'")[kind]))
-        return tuple(words)
+        found = _WORDS.finditer(self.source.text, self.start, self.head_stop)
+        return tuple(
+            [Word(Span(path, *match.span(1)), _decode(match[1]), _quote_of(match[1])) for match in found if match[1]]
+        )
 
     @property
     def span(self) -> Span:
@@ -306,13 +308,24 @@ def tokens(source: Source) -> Iterator[Token]:
     return _lex(source.text, 0, _ignore)
 
 
-def comments(source: Source, containing: str = "#") -> Iterator[Span]:
-    """The comments of a text that contain a string, each from its ``#`` to before the LF."""
+def comments(source: Source, containing: str = "#", start: int = 0, end: int | None = None) -> Iterator[Span]:
+    """The comments of a text that contain a string, each from its ``#`` to before the LF.
+
+    Args:
+        source: The text.
+        containing: What to look for; nothing is read if the text does not hold it.
+        start: Where to begin: between two directives.
+        end: Comments that begin at or after this offset are left out.
+    """
     text = source.text
-    if containing in text:
-        for kind, start, end in _lex(text, 0, _ignore):
-            if kind == "comment" and (containing == "#" or text.find(containing, start, end) >= 0):
-                yield Span(source.path, start, end)
+    limit = text.rfind(containing, start, end) + 1
+    if not limit:
+        return
+    for kind, at, stop in _lex(text, start, _ignore):
+        if at >= limit:
+            return
+        if kind == "comment" and text.find(containing, at, stop) >= 0:
+            yield Span(source.path, at, stop)
 
 
 _TRAILING = re.compile(r"[ \t]*+(#[^\n]*+)")
@@ -332,8 +345,17 @@ def _unescape(raw: str) -> str:
 
 
 def _decode(raw: str) -> str:
-    """A word's value from its text, quotes included."""
-    return _unescape(raw[1:-1] if raw[0] in "\"'" else raw)
+    """A word's value from its text, quotes included; the closing quote may be missing."""
+    quote = _quote_of(raw)
+    if not quote:
+        return _unescape(raw)
+    # An escaped quote at the end does not close the word.
+    closed = raw[-1] == quote and len(raw) > 1 and (raw[-2] != "\\" or _QUOTED[quote].fullmatch(raw))
+    return _unescape(raw[1:-1] if closed else raw[1:])
+
+
+def _quote_of(raw: str) -> str:
+    return raw[0] if raw[0] in "\"'" else ""
 
 
 _Report = Callable[[str, int, int, int, int], None]
@@ -568,9 +590,8 @@ class _Parser:
             self.report('unexpected "}"', start, end, start, start)
 
     def _append(self, words: list[Token], stop: int, end: int, *, terminated: bool) -> Directive:
-        kind, start, args_start = words[0]
-        raw = self.text[start:args_start]
-        name = _unescape(raw[1:]) if kind == "open" else _decode(raw)
+        _, start, args_start = words[0]
+        name = _decode(self.text[start:args_start])
         directive = _Stopped(self.source, name, start, args_start, end, None, self.parent)
         directive.stop(stop, terminated)
         self.siblings.append(directive)
