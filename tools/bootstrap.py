@@ -50,8 +50,6 @@ def main() -> int:
 
 def set_up() -> None:
     """Make .venv as the lock file and pyproject.toml want it."""
-    if sys.version_info < (3, 11):
-        raise SetupError(f"Python 3.11 or newer is needed, this is {platform.python_version()} ({sys.executable})")
     wanted = state()
     if STAMP.exists() and STAMP.read_text() == wanted and PYTHON.exists():
         return
@@ -65,7 +63,7 @@ def set_up() -> None:
 
 def state() -> str:
     """What .venv depends on; it cannot be moved, so its place counts too."""
-    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode(), sys.version.encode()]
+    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), str(ROOT).encode()]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -78,12 +76,9 @@ def create_venv() -> None:
 
 
 def is_sound() -> bool:
-    """Whether there is an environment of this Python in this place, which need not be thrown away."""
-    try:
-        settings = dict(line.split(" = ", 1) for line in (VENV / "pyvenv.cfg").read_text().splitlines())
-    except (OSError, ValueError):
-        return False
-    return settings.get("version") == platform.python_version() and settings.get("command", "").endswith(str(VENV))
+    """Whether there is a working environment made for this place, which need not be thrown away."""
+    check = f"import sys; sys.exit(sys.version_info < (3, 11) or sys.prefix != {str(VENV)!r})"
+    return PYTHON.exists() and run_quietly([str(PYTHON), "-c", check])
 
 
 def installer() -> list[str]:
@@ -95,8 +90,10 @@ def installer() -> list[str]:
     if run_quietly([sys.executable, "-m", "pip", "--python", str(PYTHON), "--version"]):
         return [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet"]
     sudo = "" if os.geteuid() == 0 else "sudo "
-    raise SetupError(f"this Python has neither ensurepip nor pip. On Debian and Ubuntu this helps:\n\n"
-                     f"    {sudo}apt-get install python3-venv\n")
+    raise SetupError(
+        f"this Python has neither ensurepip nor pip. On Debian and Ubuntu this helps:\n\n"
+        f"    {sudo}apt-get install python3-venv\n"
+    )
 
 
 def can_import(module: str) -> bool:
