@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ws101.text import Source, Span
+from ws101.text import BLANKS, Source, Span
 
 __all__ = [
     "BARE_WORD",
@@ -470,8 +470,8 @@ class _Parser:
         self.names: dict[str, str] = {}
 
     def parse(self) -> Tree:
-        pos = 0
-        while pos < self.size:
+        pos, stop = 0, len(self.text.rstrip(BLANKS))
+        while pos < stop:
             start = pos
             pos, again = self._fast(pos)
             if not again:
