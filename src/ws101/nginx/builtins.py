@@ -1,0 +1,224 @@
+"""nginx's built-in variables, as far as the request and the connection decide them.
+
+One table: name to function.  A function returns the text, None (or "") for "not found", or ``Unknown``.
+Source: src/http/ngx_http_variables.c:ngx_http_core_variables and the modules' own lists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+from collections.abc import Callable
+
+from ws101.nginx.config import Unknown
+from ws101.nginx.inherit import effective
+from ws101.nginx.state import State
+from ws101.text import lower
+
+__all__ = ["BUILTINS", "PREFIXES", "RUN_TIME", "is_cacheable", "server_name"]
+
+Value = str | Unknown | None
+
+_ASKED_EVERY_TIME = frozenset(
+    "arg_ args connection_time date_gmt date_local document_root document_uri is_args limit_conn_status limit_rate "
+    "limit_req_status msec proxy_host proxy_internal_body_length proxy_internal_chunked proxy_port query_string "
+    "realpath_root request_filename request_length request_method request_time status upstream_cookie_ upstream_http_ "
+    "upstream_trailer_ uri".split()
+)
+"""Variables that nginx works out anew at each use (NGX_HTTP_VAR_NOCACHEABLE)."""
+
+RUN_TIME = frozenset(
+    "ancient_browser connection connection_requests connection_time connections_active connections_reading "
+    "connections_waiting connections_writing date_gmt date_local hostname invalid_referer modern_browser msec msie pid "
+    "proxy_add_via realpath_root remote_port request_body_file request_id request_length request_time secure_link "
+    "secure_link_expires session_log_id ssl_cipher ssl_ciphers ssl_curve ssl_curves ssl_protocol ssl_session_id "
+    "ssl_session_reused ssl_alpn_protocol ssl_client_cert ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn "
+    "ssl_client_i_dn_legacy ssl_client_raw_cert ssl_client_s_dn ssl_client_s_dn_legacy ssl_client_serial ssl_client_sigalg "
+    "ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_early_data ssl_ech_outer_server_name "
+    "ssl_ech_status ssl_sigalg ssl_sigalgs status tcpinfo_rcv_space tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd "
+    "time_iso8601 time_local uid_got uid_reset uid_set geoip_area_code geoip_city geoip_city_continent_code "
+    "geoip_city_country_code geoip_city_country_code3 geoip_city_country_name geoip_country_code geoip_country_code3 "
+    "geoip_country_name geoip_dma_code geoip_latitude geoip_longitude geoip_org geoip_postal_code geoip_region "
+    "geoip_region_name".split()
+)
+"""Variables whose value only a running nginx knows."""
+
+_EMPTY_BEFORE_THE_ANSWER = (
+    "body_bytes_sent:0 bytes_sent:0 limit_rate:0 request_completion: request_body_file: pipe:. gzip_ratio: "
+    "limit_conn_status: limit_req_status: upstream_addr: upstream_bytes_received: upstream_bytes_sent: "
+    "upstream_cache_status: upstream_cache_etag: upstream_cache_last_modified: upstream_connect_time: "
+    "upstream_header_time: upstream_response_length: upstream_response_time: upstream_status: http2: http3: "
+    "memcached_key: slice_range: proxy_internal_chunked:"
+)
+
+
+def is_cacheable(name: str) -> bool:
+    """Whether nginx works a variable (or a family such as ``http_``) out once a request."""
+    return name not in _ASKED_EVERY_TIME
+
+
+def server_name(state: State) -> Value:
+    """``$server_name``: the first name of the server block (nginx: ngx_http_core_merge_srv_conf)."""
+    names = [arg for placed in state.server.all("server_name") for arg in placed.args]
+    if not names:
+        return ""
+    if "$hostname" in names[0]:
+        return Unknown("the machine's own name is known only at run time", state.server.first("server_name"))
+    return names[0] if names[0].startswith("~") else lower(names[0]).removeprefix(".")
+
+
+def _host(state: State) -> Value:
+    return state.received.host or server_name(state)
+
+
+def _header(state: State, name: str) -> Value:
+    """``$http_name``: the field with ``-`` for ``_``; repeated ones joined from 1.23.0 on."""
+    wanted = name.replace("-", "_")
+    values = [v for n, v in state.received.headers if lower(n).replace("-", "_") == wanted]
+    if not values:
+        return None
+    if name == "cookie":
+        return "; ".join(values)
+    joins = state.build.does("joins_duplicate_headers") or name == "x_forwarded_for"
+    return ", ".join(values) if joins else values[0]
+
+
+def _argument(state: State, name: str) -> Value:
+    for part in state.args.split("&"):
+        if lower(part[: len(name) + 1]) == name + "=":
+            return part[len(name) + 1 :]
+    return None
+
+
+def _cookie(state: State, name: str) -> Value:
+    """``$cookie_name`` (nginx: ngx_http_parse_multi_header_lines)."""
+    for field, value in state.received.headers:
+        if lower(field) == "cookie":
+            for part in value.replace(",", ";").split(";"):
+                key, found, text = part.lstrip(" ").partition("=")
+                if found and lower(key.rstrip(" ")) == name:
+                    return text.lstrip(" ") if "," not in value else _cookie_value(value, key)
+    return None
+
+
+def _cookie_value(line: str, key: str) -> str:
+    """A cookie's value up to the next semicolon; commas belong to it."""
+    start = line.index(key + "=") + len(key) + 1
+    end = line.find(";", start)
+    return line[start : len(line) if end < 0 else end].lstrip(" ")
+
+
+def _forwarded_for(state: State) -> Value:
+    values = [v for n, v in state.received.headers if lower(n) == "x-forwarded-for"]
+    return ", ".join((*values, state.arrival.client))
+
+
+def _remote_user(state: State) -> Value:
+    value = _header(state, "authorization")
+    if not isinstance(value, str) or lower(value[:6]) != "basic ":
+        return None
+    try:
+        decoded = base64.b64decode(value[6:].lstrip(" "), validate=True).decode("latin-1")
+    except (binascii.Error, ValueError):
+        return None
+    return decoded.partition(":")[0] if ":" in decoded else None
+
+
+def _server_address(state: State) -> Value:
+    if state.arrival.unix is not None:
+        return f"unix:{state.arrival.unix}"
+    return state.arrival.address or Unknown("the address the client connected to is unknown")
+
+
+def _document_root(state: State) -> Value:
+    if state.scope.all("alias"):
+        return Unknown("$document_root under an alias depends on the file system")
+    root = effective(state.scope, "root")
+    if isinstance(root.value, Unknown):
+        return root.value
+    if root.text is None or not root.text.startswith("/") or "$" in root.text:
+        return Unknown("the root folder depends on where nginx is installed", root.origin)
+    return root.text
+
+
+def _request_filename(state: State) -> Value:
+    root = _document_root(state)
+    return root + state.uri if isinstance(root, str) else root
+
+
+def _request_line(state: State) -> Value:
+    request = state.arrival.request
+    return f"{request.method} {request.target} {request.version}"
+
+
+def _request_port(state: State) -> Value:
+    host = state.received.http_host or ""
+    tail = host.rpartition("]")[2] if host.startswith("[") else host
+    return tail.partition(":")[2]
+
+
+def _binary_address(state: State) -> Value:
+    try:
+        return ipaddress.ip_address(state.arrival.client).packed.decode("latin-1")
+    except ValueError:
+        return ""
+
+
+def _request_body(state: State) -> Value:
+    return Unknown("$request_body is known only once the body was read") if state.arrival.request.body else ""
+
+
+def _only_with_tls(state: State) -> Value:
+    return (state.arrival.sni or "") if state.arrival.tls else ""
+
+
+BUILTINS: dict[str, Callable[[State], Value]] = {
+    "args": lambda s: s.args,
+    "binary_remote_addr": _binary_address,
+    "content_length": lambda s: _header(s, "content_length"),
+    "content_type": lambda s: _header(s, "content_type"),
+    "document_root": _document_root,
+    "document_uri": lambda s: s.uri,
+    "host": _host,
+    "https": lambda s: "on" if s.arrival.tls else "",
+    "is_args": lambda s: "?" if s.args else "",
+    "is_request_port": lambda s: ":" if _request_port(s) else "",
+    "nginx_version": lambda s: s.build.number,
+    "proxy_add_x_forwarded_for": _forwarded_for,
+    "proxy_host": lambda s: s.proxy_host,
+    "proxy_internal_body_length": lambda s: "" if s.body_length is None else str(s.body_length),
+    "proxy_port": lambda s: s.proxy_port,
+    "query_string": lambda s: s.args,
+    "realip_remote_addr": lambda s: s.arrival.client,
+    "remote_addr": lambda s: s.arrival.client,
+    "remote_user": _remote_user,
+    "request": _request_line,
+    "request_body": _request_body,
+    "request_filename": _request_filename,
+    "request_method": lambda s: s.method,
+    "request_port": _request_port,
+    "request_uri": lambda s: s.received.target,
+    "scheme": lambda s: "https" if s.arrival.tls else "http",
+    "server_addr": _server_address,
+    "server_name": server_name,
+    "server_port": lambda s: "" if s.arrival.port is None else str(s.arrival.port),
+    "server_protocol": lambda s: s.received.version,
+    "ssl_server_name": _only_with_tls,
+    "uri": lambda s: s.uri,
+}
+for _pair in _EMPTY_BEFORE_THE_ANSWER.split(" "):
+    _name, _, _text = _pair.partition(":")
+    BUILTINS.setdefault(_name, lambda _s, text=_text: text)  # type: ignore[misc]  # a default binds the loop's text
+
+PREFIXES: tuple[tuple[str, Callable[[State, str], Value]], ...] = (
+    ("http_", _header),
+    ("arg_", _argument),
+    ("cookie_", _cookie),
+    ("sent_http_", lambda _s, _n: ""),
+    ("sent_trailer_", lambda _s, _n: ""),
+    ("upstream_http_", lambda _s, _n: ""),
+    ("upstream_cookie_", lambda _s, _n: ""),
+    ("upstream_trailer_", lambda _s, _n: ""),
+    ("proxy_protocol_", lambda _s, _n: Unknown("what the PROXY protocol says is known only at run time")),
+)

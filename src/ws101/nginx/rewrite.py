@@ -1,0 +1,262 @@
+"""The rewrite module's directives: rewrite, if, set, return, break (nginx: src/http/modules/ngx_http_rewrite_module.c).
+
+They run in the order in which they stand, in the server block and then in the location.  An ``if`` in a location whose
+condition holds switches the settings that rule to its own block, at once; the last true one wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ws101.nginx.config import Placed, Scope, Unknown
+from ws101.nginx.escapes import escape_args, unescape_redirect
+from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex
+from ws101.nginx.state import State, Unanswerable
+from ws101.nginx.templates import Template, Variable, parse_template
+from ws101.nginx.variables import evaluate, evaluate_text, remember_captures, variable
+
+__all__ = ["HANDLERS", "Returned", "is_redirect", "own_handler", "run_script"]
+
+HANDLERS = (
+    "proxy_pass",
+    "fastcgi_pass",
+    "uwsgi_pass",
+    "scgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "tunnel_pass",
+)
+_SCRIPT = frozenset(("rewrite", "return", "break", "set", "if"))
+_REDIRECTS = frozenset((301, 302, 303, 307, 308))
+_ABSOLUTE = ("http://", "https://", "$scheme")
+_FILE_TESTS = {"-f": "a file", "-d": "a directory", "-e": "anything", "-x": "an executable"}
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """An answer that the rewrite module gives: a status, and a text or a Location."""
+
+    status: int
+    text: str | None
+    origin: Placed
+
+
+def is_redirect(status: int) -> bool:
+    """Whether nginx sends a return's text as the Location field."""
+    return status in _REDIRECTS
+
+
+def own_handler(scope: Scope) -> Placed | None:
+    """The directive directly in a scope that hands requests to a backend."""
+    return next((found for name in HANDLERS if (found := scope.first(name)) is not None), None)
+
+
+def script(scope: Scope) -> tuple[Placed, ...]:
+    """The rewrite module's directives of a scope, in order."""
+    if "script" not in scope.memo:
+        scope.memo["script"] = tuple(p for p in scope if p.directive.name in _SCRIPT)
+    return scope.memo["script"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def run_script(state: State, scope: Scope) -> Returned | None:
+    """Run a scope's rewrite directives; an answer, or None if the request goes on.
+
+    Raises:
+        Unanswerable: If a condition or a pattern cannot be decided.
+    """
+    if scope.opaque:
+        raise Unanswerable(Unknown("a file that could not be read may rewrite or answer the request", scope.opaque[0]))
+    pending = list(reversed(script(scope)))
+    while pending:
+        placed = pending.pop()
+        if placed.name == "if":
+            if _enter(state, placed):
+                inner = placed.scope.child(placed)
+                if scope.kind != "server":
+                    state.scope = inner
+                    state.handler = own_handler(inner) or state.handler
+                pending.extend(reversed(script(inner)))
+            continue
+        stop, answer = _STEPS[placed.name](state, placed)
+        if stop:
+            return answer
+    return None
+
+
+Step = tuple[bool, Returned | None]
+
+
+def _set(state: State, placed: Placed) -> Step:
+    name, value = placed.args[0].removeprefix("$").lower(), evaluate_text(state, placed.args[1])
+    if name == "args":
+        if isinstance(value, Unknown):
+            raise Unanswerable(value)
+        state.args, state.valid_unparsed_uri = value, False
+    elif isinstance(value, Unknown) and value.origin is None:
+        state.values[name] = Unknown(value.reason, placed)
+    else:
+        state.values[name] = value
+    shown = value.reason if isinstance(value, Unknown) else value
+    state.decide("rewrite", f"${name} = {shown}", "set", placed)
+    return False, None
+
+
+def _break(state: State, placed: Placed) -> Step:
+    if state.uri_changed:
+        state.valid_location = state.uri_changed = False
+    state.decide("rewrite", "stops here", "break", placed)
+    return True, None
+
+
+def _return(state: State, placed: Placed) -> Step:
+    args = placed.args
+    if len(args) == 1 and not args[0].isdigit():
+        status, text = 302, args[0]
+    else:
+        status, text = int(args[0]), args[1] if len(args) > 1 else ""
+    value: str | None = None
+    if len(args) > 1 or status == 302:
+        worked_out = evaluate_text(state, text)
+        if isinstance(worked_out, Unknown):
+            state.wonder(worked_out)
+        else:
+            value = worked_out
+    state.decide("rewrite", f"answers {status}", "return", placed)
+    return True, Returned(status, value if len(args) > 1 or status == 302 else "" if status < 400 else None, placed)
+
+
+def _rewrite(state: State, placed: Placed) -> Step:
+    pattern, replacement, *rest = placed.args
+    match = _search(pattern, state.uri, placed, caseless=False)
+    if match is None:
+        return False, None
+    remember_captures(state, match)
+    flag = rest[0] if rest else ""
+    redirect = flag in ("redirect", "permanent") or replacement.startswith(_ABSOLUTE)
+    state.internal, state.valid_unparsed_uri = True, False
+    state.uri_changed = flag != "break"
+    if flag == "break":
+        state.valid_location = False
+    keeps_args = not replacement.endswith("?")
+    template = parse_template(replacement if keeps_args else replacement[:-1], not redirect)
+    if redirect:
+        return True, _redirected(state, placed, template, keeps_args, 301 if flag == "permanent" else 302)
+    _change_uri(state, template, keeps_args)
+    if not state.uri:
+        return True, Returned(500, None, placed)
+    state.decide("rewrite", state.uri + (f"?{state.args}" if state.args else ""), f"rewrite {pattern}", placed)
+    return flag in ("last", "break"), None
+
+
+def _change_uri(state: State, template: Template, keeps_args: bool) -> None:
+    """The new URI and arguments (nginx: ngx_http_script_regex_end_code)."""
+    cut = len(template.parts) if template.args_at is None else template.args_at
+    path = _expand(state, Template(template.parts[:cut]), escaped=False)
+    if template.args_at is not None:
+        args = _expand(state, Template(template.parts[cut:]), escaped=True)
+        state.args = f"{args}&{state.args}" if keeps_args and state.args else args
+    elif not keeps_args:
+        state.args = ""
+    state.uri = path
+
+
+def _redirected(state: State, placed: Placed, template: Template, keeps_args: bool, status: int) -> Returned:
+    target = unescape_redirect(_expand(state, template, escaped=True))
+    if keeps_args and state.args:
+        has_args = any(isinstance(part, str) and "?" in part for part in template.parts)
+        target += ("&" if has_args else "?") + state.args
+    state.decide("rewrite", f"redirects to {target}", "rewrite", placed)
+    return Returned(status, target, placed)
+
+
+def _expand(state: State, template: Template, *, escaped: bool) -> str:
+    """A replacement's text; captures are escaped in arguments and redirects if the client's URI was."""
+    if template.error:
+        raise Unanswerable(Unknown(template.error))
+    quote = escaped and (state.received.quoted_uri or state.received.plus_in_uri)
+    out: list[str] = []
+    for part in template.parts:
+        value: str | Unknown
+        if isinstance(part, str):
+            value = part
+        elif isinstance(part, Variable):
+            value = variable(state, part.name)
+        else:
+            value = evaluate(state, Template((part,)))
+            value = escape_args(value) if quote and isinstance(value, str) else value
+        if isinstance(value, Unknown):
+            raise Unanswerable(value)
+        out.append(value)
+    return "".join(out)
+
+
+def _search(pattern: str, subject: str, placed: Placed, *, caseless: bool) -> Match | None:
+    try:
+        return compile_regex(pattern, caseless=caseless).search(subject)
+    except RegexError as error:
+        raise Unanswerable(Unknown(error.message, placed)) from error
+    except Undecided as undecided:
+        raise Unanswerable(Unknown(undecided.reason, placed)) from undecided
+
+
+_STEPS = {"set": _set, "break": _break, "return": _return, "rewrite": _rewrite}
+
+
+def _enter(state: State, placed: Placed) -> bool:
+    """Whether an ``if`` holds."""
+    if placed.directive is state.forced:
+        return True
+    words = _condition(placed)
+    if not words:
+        raise Unanswerable(Unknown("invalid condition", placed))
+    holds = _holds(state, placed, words)
+    state.decide("rewrite", "true" if holds else "false", f"if ({' '.join(words)})", placed)
+    return holds
+
+
+def _condition(placed: Placed) -> list[str]:
+    """The words between the parentheses (nginx: ngx_http_rewrite_if_condition)."""
+    words = list(placed.args)
+    if not words or not words[0].startswith("(") or not words[-1].endswith(")"):
+        return []
+    words[0] = words[0][1:]
+    words[-1] = words[-1][:-1]
+    if len(words) > 1 and not words[0]:
+        del words[0]
+    if len(words) > 1 and not words[-1] and placed.args[-1] == ")":
+        del words[-1]
+    return words
+
+
+def _holds(state: State, placed: Placed, words: list[str]) -> bool:
+    if words[0].startswith("$"):
+        value = variable(state, words[0][1:].lower())
+        if isinstance(value, Unknown):
+            raise Unanswerable(Unknown(value.reason, placed))
+        return _compare(state, placed, value, words[1:])
+    test = words[0].removeprefix("!")
+    if test in _FILE_TESTS and len(words) == 2:
+        name = evaluate_text(state, words[1])
+        shown = name.reason if isinstance(name, Unknown) else name
+        state.wonder(Unknown(f"whether there is {_FILE_TESTS[test]} at {shown}: taken as not there", placed))
+        return words[0].startswith("!")
+    raise Unanswerable(Unknown("invalid condition", placed))
+
+
+def _compare(state: State, placed: Placed, value: str, rest: list[str]) -> bool:
+    if not rest:
+        return value not in ("", "0")
+    if len(rest) != 2:
+        raise Unanswerable(Unknown("invalid condition", placed))
+    operator, operand = rest
+    if operator in ("=", "!="):
+        other = evaluate_text(state, operand)
+        if isinstance(other, Unknown):
+            raise Unanswerable(Unknown(other.reason, placed))
+        return (value == other) == (operator == "=")
+    if operator in ("~", "~*", "!~", "!~*"):
+        match = _search(operand, value, placed, caseless=operator.endswith("*"))
+        if match is not None:
+            remember_captures(state, match)
+        return (match is not None) != operator.startswith("!")
+    raise Unanswerable(Unknown(f'unexpected "{operator}" in condition', placed))

@@ -1,0 +1,465 @@
+"""``trace``: the way of a request through nginx, from the connection to the outcome.
+
+Theory of operation.  The phases are nginx's (src/http/ngx_http_core_module.c): server rewrite, find location, location
+rewrite, access, try_files, content.  Each step either ends the request or names the step that comes next, so internal
+redirects, named locations and error pages are jumps, never recursion; nginx's own limit of ten bounds them.
+
+What only run time knows (a file, a password, an auth_request) is taken at its usual answer, and listed under ``unknown``.
+What cannot be taken either way makes the outcome ``unknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ws101.http1 import Request
+from ws101.nginx.access import check_access
+from ws101.nginx.build import Build
+from ws101.nginx.builtins import server_name
+from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
+from ws101.nginx.directives import parse_size
+from ws101.nginx.escapes import escape_uri, split_args
+from ws101.nginx.forward import BadGateway, forwarded
+from ws101.nginx.inherit import effective, effective_all, is_on
+from ws101.nginx.locations import find_location, location_name, named_location
+from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
+from ws101.nginx.regex import RegexError, Undecided, compile_regex
+from ws101.nginx.requests import ClientSettings, Received, Refused, read_request
+from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
+from ws101.nginx.servers import Choice, Group, listeners
+from ws101.nginx.state import State, Unanswerable
+from ws101.nginx.variables import evaluate_text, remember_captures
+
+__all__ = ["answer", "forward", "trace"]
+
+Next = Outcome | str
+_METHODS_OF_FILES = frozenset(("GET", "HEAD", "POST"))
+_CLOSE = 444
+_CODE_HANDLERS = (
+    "content_by_lua_block",
+    "content_by_lua_file",
+    "content_by_lua",
+    "js_content",
+    "perl",
+    "echo",
+    "empty_gif",
+    "stub_status",
+    "flv",
+    "mp4",
+    "nchan_subscriber",
+    "nchan_pubsub",
+    "push_stream_subscriber",
+    "api",
+    "passenger_enabled",
+)
+
+
+def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
+    """What nginx does with a request that arrives on a connection."""
+    decisions: list[tuple[str, str, str, Placed | None]] = []
+    group = listeners(config, build).group(arrival.address, arrival.port, arrival.unix)
+    if not isinstance(group, Group):
+        reason = group.reason if group is not None else "no server listens on this address and port"
+        outcome = Outcome("closed") if group is None else Outcome("unknown")
+        state = None
+        return Trace(arrival, (), outcome, (Unknown(reason),) if group is not None else ())
+    chosen: list[Choice] = []
+
+    def choose(host: str) -> tuple[Scope, ClientSettings]:
+        choice = group.find(host)
+        chosen.append(choice)
+        return choice.server, client_settings(choice.server)
+
+    first = group.find(arrival.sni) if arrival.tls and arrival.sni else None
+    default = first.server if first else group.default
+    received = read_request(arrival.request, build, client_settings(default), choose)
+    server = chosen[-1].server if chosen else default
+    if isinstance(received, Refused):
+        received_or_blank = _blank(arrival.request)
+        state = State(config, build, arrival, received_or_blank, server, server)
+        state.decide("request", str(received.status or "closed"), received.reason)
+        return _done(state, _refused(state, received.status))
+    state = State(config, build, arrival, received, server, server)
+    _note_connection(state, group)
+    _note_server(state, group, chosen[-1] if chosen else first)
+    return _done(state, _protocol_refusal(state, group) or _run(state, "server_rewrite"))
+
+
+def _done(state: State, outcome: Outcome) -> Trace:
+    return Trace(state.arrival, tuple(state.decisions), outcome, tuple(state.unknown))
+
+
+def _blank(request: Request) -> Received:
+    return Received.blank(request)
+
+
+def _note_connection(state: State, group: Group) -> None:
+    listen = group.listens[0] if group.listens else None
+    state.decide("connection", group.name, "listen", listen)
+
+
+def _note_server(state: State, group: Group, choice: Choice | None) -> None:
+    if choice is None:
+        opener = group.default.opener
+        state.decide("server", _server_title(group.default), "the default server of this address", opener)
+        return
+    if choice.captures is not None:
+        remember_captures(state, choice.captures)
+    if choice.unknown is not None:
+        state.wonder(choice.unknown)
+    state.decide("server", _server_title(choice.server), choice.why, choice.origin or choice.server.opener)
+
+
+def _server_title(server: Scope) -> str:
+    names = [arg for placed in server.all("server_name") for arg in placed.args]
+    return names[0] if names else "(no server_name)"
+
+
+def _protocol_refusal(state: State, group: Group) -> Outcome | None:
+    """What goes wrong before HTTP: TLS against plain text, HTTP/2 without TLS, the PROXY protocol."""
+    if group.proxy_protocol:
+        state.decide("connection", "closed", "the listener expects the PROXY protocol", group.listens[0])
+        state.wonder(Unknown("whether a load balancer in front sends the PROXY protocol: taken as yes", group.listens[0]))
+    if group.ssl and not state.arrival.tls:
+        state.decide("request", "400", "client sent plain HTTP request to HTTPS port")
+        return _refused(state, 400, 497)
+    if state.arrival.tls and not group.ssl:
+        state.decide("connection", "closed", "TLS was spoken to a listener without ssl")
+        return Outcome("refused", 400, server=state.server, scope=state.server)
+    if group.http2 and not group.ssl and not state.build.does("h2_listener_serves_http1"):
+        state.decide("connection", "closed", "this version serves only HTTP/2 on a cleartext http2 listener", group.listens[0])
+        return Outcome("closed", server=state.server, scope=state.server)
+    verify = effective(state.server, "ssl_verify_client")
+    if state.arrival.tls and verify.text is not None and verify.text.lower() == "on":
+        state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
+    return None
+
+
+def client_settings(server: Scope) -> ClientSettings:
+    """The settings of a server that bear on reading a request."""
+    if "client settings" not in server.memo:
+        server.memo["client settings"] = ClientSettings.of(server)
+    return server.memo["client settings"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _run(state: State, step: str) -> Outcome:
+    """Go from step to step until the request ends."""
+    jump: Next = step
+    try:
+        while isinstance(jump, str):
+            jump = _STEPS[jump](state)
+    except Unanswerable as unanswerable:
+        state.wonder(unanswerable.unknown)
+        return Outcome("unknown", server=state.server, scope=state.scope)
+    return jump
+
+
+def _server_rewrite(state: State) -> Next:
+    state.scope = state.server
+    returned = run_script(state, state.server)
+    return _returned(state, returned) if returned else "find_location"
+
+
+def _find_location(state: State) -> Next:
+    state.handler, state.uri_changed = None, False
+    found = find_location(state.server, state.uri, state.build)
+    if found.unknown is not None:
+        raise Unanswerable(found.unknown)
+    scope = found.scope or state.server
+    for lost in found.lost:
+        state.decide("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener)
+    if found.captures is not None:
+        remember_captures(state, found.captures)
+    state.decide("location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None)
+    state.scope = scope
+    if scope.all("internal") and not state.internal:
+        state.decide("location", "404", "internal", scope.first("internal"))
+        return _finish(state, 404)
+    _enter_scope(state)
+    if _too_large(state):
+        return _finish(state, 413)
+    if found.redirect:
+        path = escape_uri(location_name(scope).name) + (f"?{state.args}" if state.args else "")
+        state.decide("location", "301", "the location ends in / and the URI does not", scope.opener)
+        return _finish(state, 301, path)
+    return "location_rewrite"
+
+
+def _enter_scope(state: State) -> None:
+    """limit_except replaces the location for the methods it does not list (ngx_http_update_location_config)."""
+    state.handler = own_handler(state.scope) or state.handler
+    for placed in state.scope.all("limit_except"):
+        allowed = {method.upper() for method in placed.args}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        if state.method not in allowed:
+            inner = state.scope.child(placed)
+            state.decide("location", inner.title, f"{state.method} is not listed", placed)
+            state.scope = inner
+            state.handler = own_handler(inner) or state.handler
+
+
+def _too_large(state: State) -> bool:
+    length = state.received.content_length
+    if not length:
+        return False
+    setting = effective(state.scope, "client_max_body_size")
+    limit = 1 << 20 if setting.text is None else parse_size(setting.text, offset=True)
+    if not limit or length <= limit:
+        return False
+    state.decide("access", "413", "client intended to send too large body", setting.origin)
+    return True
+
+
+def _location_rewrite(state: State) -> Next:
+    if state.scope is not state.server:
+        returned = run_script(state, state.scope)
+        if returned:
+            return _returned(state, returned)
+    if not state.uri_changed:
+        return "access"
+    state.uri_changes -= 1
+    if state.uri_changes == 0:
+        state.decide("rewrite", "500", "rewrite or internal redirection cycle")
+        return Outcome("refused", 500, server=state.server, scope=state.scope)
+    state.scope = state.server
+    return "find_location"
+
+
+def _access(state: State) -> Next:
+    denied = check_access(state)
+    return _finish(state, denied.status) if denied else "try_files"
+
+
+def _try_files(state: State) -> Next:
+    placed = state.scope.first("try_files")
+    if placed is None or len(placed.args) < 2:
+        return "content"
+    *names, fallback = placed.args
+    for name in names:
+        shown = evaluate_text(state, name)
+        if shown != "":
+            what = shown.reason if isinstance(shown, Unknown) else shown
+            state.wonder(Unknown(f"whether there is a file for {what}: taken as not there", placed))
+    state.decide("content", fallback, "try_files: the last one", placed)
+    if fallback.startswith("="):
+        return _finish(state, int(fallback[1:] or 0))
+    target = evaluate_text(state, fallback)
+    if isinstance(target, Unknown):
+        raise Unanswerable(target)
+    return _jump(state, target, None)
+
+
+def _jump(state: State, target: str, args: str | None) -> Next:
+    """An internal redirect to a URI or a named location."""
+    state.uri_changes -= 1
+    if state.uri_changes == 0:
+        state.decide("rewrite", "500", "rewrite or internal redirection cycle")
+        return Outcome("refused", 500, server=state.server, scope=state.scope)
+    if target.startswith("@"):
+        scope = named_location(state.server, target)
+        if scope is None:
+            state.decide("location", target, "could not find named location")
+            return Outcome("refused", 500, server=state.server, scope=state.scope)
+        state.internal, state.uri_changed = True, False
+        state.scope, state.handler = scope, own_handler(scope)
+        state.decide("location", scope.title, "a named location", scope.opener)
+        _enter_scope(state)
+        return "location_rewrite"
+    path, query = split_args(target) if args is None else (target, args)
+    state.uri, state.args = path, query
+    state.internal, state.valid_unparsed_uri, state.valid_location = True, False, True
+    state.handler = None
+    return "server_rewrite"
+
+
+def _content(state: State) -> Next:
+    if state.handler is not None:
+        return _proxied(state)
+    for name in _CODE_HANDLERS:
+        placed = state.scope.first(name)
+        if placed is not None:
+            raise Unanswerable(Unknown(f"{name} answers, which only run time knows", placed))
+    if state.method not in _METHODS_OF_FILES:
+        state.decide("content", "405", "files are served to GET and HEAD only")
+        return _finish(state, 405 if not state.uri.endswith("/") else 403)
+    root = effective(state.scope, "alias" if state.scope.all("alias") else "root")
+    state.decide("content", "a file", "no handler: nginx looks for a file", root.origin)
+    state.wonder(Unknown(f"whether there is a file for {state.uri}", root.origin))
+    return Outcome("static", server=state.server, scope=state.scope)
+
+
+def _proxied(state: State) -> Next:
+    try:
+        result = forwarded(state)
+    except BadGateway as error:
+        state.decide("upstream", str(error.status), error.reason, error.origin)
+        return _finish(state, error.status)
+    for unknown in result.unknown:
+        state.wonder(unknown)
+    name = result.upstream.url if result.upstream else "?"
+    state.decide("upstream", name, result.handler.name, result.handler)
+    return Outcome(
+        "proxied", state.status_override, forwarded=result, server=state.server, scope=state.scope
+    )
+
+
+def _returned(state: State, returned: Returned) -> Next:
+    """An answer of the rewrite module."""
+    if returned.status == _CLOSE:
+        return Outcome("closed", server=state.server, scope=state.scope)
+    if is_redirect(returned.status):
+        return _finish(state, returned.status, returned.text)
+    if returned.text is None and returned.status >= 400:
+        return _finish(state, returned.status, kind="returned")
+    return Outcome("returned", returned.status, body=returned.text, server=state.server, scope=state.scope)
+
+
+def _refused(state: State, status: int | None, error: int | None = None) -> Outcome:
+    """An answer that nginx gives before it knows the location."""
+    if status is None:
+        return Outcome("closed", server=state.server, scope=state.server)
+    pages = effective_all(state.server, "error_page")
+    if isinstance(pages, Unknown) or any(_page_for(p, error or status) for p in pages):
+        state.wonder(Unknown("an error_page may replace this answer"))
+    return Outcome("refused", status, server=state.server, scope=state.server)
+
+
+def _finish(state: State, status: int, location: str | None = None, kind: str = "refused") -> Next:
+    """End with a status of nginx's own, or go to its error_page (ngx_http_special_response_handler)."""
+    pages = effective_all(state.scope, "error_page")
+    if isinstance(pages, Unknown):
+        raise Unanswerable(pages)
+    page = next((p for p in pages if _page_for(p, status)), None)
+    if page is None or state.error_page or state.uri_changes == 0:
+        if status == _CLOSE:
+            return Outcome("closed", server=state.server, scope=state.scope)
+        shown = state.status_override or status
+        if is_redirect(status):
+            where = _absolute(state, location) if location is not None else None
+            return Outcome("redirected", shown, where, server=state.server, scope=state.scope)
+        return Outcome(kind, shown, server=state.server, scope=state.scope)
+    recursive = is_on(effective(state.scope, "recursive_error_pages"), False)
+    state.error_page = recursive is not True
+    return _error_page(state, page, status)
+
+
+def _page_for(page: Placed, status: int) -> bool:
+    return str(status) in page.args[:-1]
+
+
+def _error_page(state: State, page: Placed, status: int) -> Next:
+    """nginx: ngx_http_send_error_page."""
+    override = page.args[-2] if len(page.args) > 2 and page.args[-2].startswith("=") else None
+    code = status if override is None else int(override[1:] or 0)
+    target = evaluate_text(state, page.args[-1])
+    if isinstance(target, Unknown):
+        raise Unanswerable(target)
+    state.decide("content", target, f"error_page {status}", page)
+    state.status_override = code or None
+    if target.startswith("/"):
+        state.method = state.method if state.method == "HEAD" else "GET"
+        return _jump(state, target, None)
+    if target.startswith("@"):
+        return _jump(state, target, None)
+    shown = code if is_redirect(code) else 302
+    return Outcome("redirected", shown, target, server=state.server, scope=state.scope)
+
+
+def _absolute(state: State, location: str) -> str:
+    """A Location that starts with / gets scheme, host and port (ngx_http_header_filter)."""
+    scope = state.scope
+    if not location.startswith("/") or is_on(effective(scope, "absolute_redirect"), True) is not True:
+        return location
+    own_name = is_on(effective(scope, "server_name_in_redirect"), False) is True
+    host = server_name(state) if own_name else state.received.host
+    if isinstance(host, Unknown):
+        raise Unanswerable(host)
+    if not host:
+        host = state.arrival.address
+        if host is None:
+            raise Unanswerable(Unknown("the address the client connected to is unknown"))
+    port = state.arrival.port if is_on(effective(scope, "port_in_redirect"), True) is True else None
+    default = 443 if state.arrival.tls else 80
+    shown_port = "" if port in (None, 0, default) else f":{port}"
+    return f"{'https' if state.arrival.tls else 'http'}://{host}{shown_port}{location}"
+
+
+_STEPS: dict[str, Callable[[State], Next]] = {
+    "server_rewrite": _server_rewrite,
+    "find_location": _find_location,
+    "location_rewrite": _location_rewrite,
+    "access": _access,
+    "try_files": _try_files,
+    "content": _content,
+}
+
+
+def answer(route: Route, request: Request, build: Build) -> Trace:
+    """What a route does with a request that has reached it; no server or location is selected.
+
+    The server's rewrite directives run first, then the location's own; an ``if`` block's condition is taken as true.
+    """
+    key = ("answer", request, build)
+    memo = route.location.memo
+    if key not in memo:
+        memo[key] = _answer(route, request, build)
+    return memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _answer(route: Route, request: Request, build: Build) -> Trace:
+    config, server = route.server.config, route.server
+    settings = client_settings(server)
+    arrival = Arrival(request)
+    received = read_request(request, build, settings, lambda _host: (server, settings))
+    if isinstance(received, Refused):
+        state = State(config, build, arrival, _blank(request), server, server)
+        state.decide("request", str(received.status or "closed"), received.reason)
+        return _done(state, _refused(state, received.status))
+    state = State(config, build, arrival, received, server, server)
+    return _done(state, _run_in(state, route))
+
+
+def _run_in(state: State, route: Route) -> Outcome:
+    scope = route.location
+    try:
+        returned = run_script(state, state.server)
+        if returned:
+            after = _returned(state, returned)
+            return after if isinstance(after, Outcome) else _run(state, after)
+        outer = scope.parent if scope.kind in ("if-in-location", "limit_except") and scope.parent else scope
+        state.uri_changed = False
+        state.scope, state.handler = outer, own_handler(outer)
+        state.internal = state.internal or bool(outer.all("internal")) or location_name(outer).modifier == "@"
+        _capture(state, outer)
+        if scope.kind == "limit_except":
+            state.scope, state.handler = scope, own_handler(scope) or state.handler
+        elif scope.kind == "if-in-location" and scope.opener is not None:
+            state.forced = scope.opener.directive
+    except Unanswerable as unanswerable:
+        state.wonder(unanswerable.unknown)
+        return Outcome("unknown", server=state.server, scope=scope)
+    return _run(state, "location_rewrite")
+
+
+def _capture(state: State, scope: Scope) -> None:
+    """The captures of a regular expression location, or why there are none."""
+    name = location_name(scope)
+    if name.modifier not in ("~", "~*"):
+        return
+    try:
+        match = compile_regex(name.name, caseless=name.modifier == "~*").search(state.uri)
+    except (RegexError, Undecided) as error:
+        state.captures = Unknown(str(error), scope.opener)
+        return
+    if match is None:
+        state.captures = Unknown(f"{state.uri} does not match {scope.title}", scope.opener)
+    else:
+        remember_captures(state, match)
+
+
+def forward(route: Route, request: Request, build: Build) -> Forwarded | None:
+    """What a route sends upstream for a request; None if it does not forward it.
+
+    Computed once for a route, a request and a build, and shared by all who ask.
+    """
+    return answer(route, request, build).outcome.forwarded

@@ -1,0 +1,184 @@
+"""Variables and the values made of them: text, or ``Unknown`` with the reason.
+
+Theory of operation.  Values are evaluated as nginx evaluates them: a variable is worked out once and kept, unless it
+is one of those that nginx asks again every time (``$uri``, ``$args``, ``volatile`` maps); a regular expression in a map sets
+``$1`` for what follows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME, is_cacheable
+from ws101.nginx.config import Config, Placed, Unknown
+from ws101.nginx.maps import geo_tables, map_tables, split_tables
+from ws101.nginx.regex import Match, Undecided
+from ws101.nginx.state import State
+from ws101.nginx.templates import Template, Variable, parse_template
+
+__all__ = ["declared_variables", "evaluate", "evaluate_text", "remember_captures", "variable"]
+
+_MAX_DEPTH = 100
+_REGEX_CONTEXTS = ("server_name", "location", "rewrite", "if")
+_SETS_VARIABLE = {
+    "set": 0,
+    "auth_request_set": 0,
+    "js_set": 0,
+    "js_var": 0,
+    "perl_set": 0,
+    "set_by_lua": 0,
+    "set_by_lua_file": 0,
+    "set_by_lua_block": 0,
+    "set_random": 0,
+    "set_if_empty": 0,
+    "set_unescape_uri": 0,
+    "set_escape_uri": 0,
+    "auth_jwt_claim_set": 0,
+    "auth_jwt_header_set": 0,
+    "userid_name": -1,
+}
+_RUN_TIME_SETTERS = frozenset(_SETS_VARIABLE) - {"set", "userid_name"}
+
+
+def evaluate_text(state: State, text: str) -> str | Unknown:
+    """The value of a directive's argument."""
+    return evaluate(state, parse_template(text))
+
+
+def evaluate(state: State, template: Template) -> str | Unknown:
+    """The value of a template (nginx: ngx_http_complex_value)."""
+    if template.error:
+        return Unknown(template.error)
+    parts: list[str] = []
+    captures = state.captures
+    for part in template.parts:
+        if isinstance(part, str):
+            parts.append(part)
+            continue
+        value = variable(state, part.name) if isinstance(part, Variable) else _capture(state, part)
+        if isinstance(value, Unknown):
+            return value
+        parts.append(value)
+    if template.has_captures and state.captures is not captures:
+        return Unknown("a map's regular expression changes $1 in the middle of the value that uses it")
+    return "".join(parts)
+
+
+def _capture(state: State, number: int) -> str | Unknown:
+    if isinstance(state.captures, Unknown):
+        return state.captures
+    groups = state.captures.groups if state.captures else ()
+    return (groups[number] or "") if number < len(groups) else ""
+
+
+def remember_captures(state: State, match: Match) -> None:
+    """Let ``$1`` and the named captures of a successful match be seen (nginx: ngx_http_regex_exec)."""
+    state.captures = match if len(match.groups) > 1 else Match((match.groups[0],), ())
+    for name, value in match.named:
+        state.values[name.lower()] = value or ""
+
+
+def variable(state: State, name: str) -> str | Unknown:
+    """The value of a variable by its lower-case name; one that is not found is empty.
+
+    Source: src/http/ngx_http_variables.c:ngx_http_get_flushed_variable.
+    """
+    if name in state.values:
+        return state.values[name]
+    if state.depth >= _MAX_DEPTH:
+        return Unknown(f'cycle while evaluating variable "{name}"')
+    state.depth += 1
+    try:
+        value, keep = _work_out(state, name)
+    except Undecided as undecided:
+        return Unknown(undecided.reason)
+    finally:
+        state.depth -= 1
+    if keep:
+        state.values[name] = value
+    return value
+
+
+def _work_out(state: State, name: str) -> tuple[str | Unknown, bool]:
+    """A variable's value, and whether nginx keeps it for the rest of the request."""
+    table = map_tables(state.config).get(name)
+    if table is not None:
+        return _map_value(state, name), not table.volatile
+    geo = geo_tables(state.config).get(name)
+    if geo is not None:
+        source = variable(state, geo.source) if geo.source else state.arrival.client
+        return (source if isinstance(source, Unknown) else geo.lookup(source)), True
+    split = split_tables(state.config).get(name)
+    if split is not None:
+        source = evaluate_text(state, split.source)
+        return (source if isinstance(source, Unknown) else split.lookup(source)), True
+    builtin = BUILTINS.get(name)
+    if builtin is not None:
+        return builtin(state) or "", is_cacheable(name)
+    for prefix, lookup in PREFIXES:
+        if name.startswith(prefix) and len(name) > len(prefix):
+            return lookup(state, name[len(prefix) :]) or "", is_cacheable(prefix)
+    if name in RUN_TIME:
+        return Unknown(f"${name} is known only at run time"), True
+    return _declared(state, name), False
+
+
+def _map_value(state: State, name: str) -> str | Unknown:
+    table = map_tables(state.config)[name]
+    source = evaluate_text(state, table.source)
+    if isinstance(source, Unknown):
+        return source
+    hit = table.lookup(source)
+    if hit.captures is not None:
+        remember_captures(state, hit.captures)
+    return evaluate_text(state, hit.value) if hit.value is not None else ""
+
+
+def _declared(state: State, name: str) -> str | Unknown:
+    """A variable that only directives make: empty until they have run, unknown if code makes it."""
+    setter = declared_variables(state.config).get(name)
+    if setter is None:
+        if any(scope.opaque for scope in state.scope.outward):
+            return Unknown(f"${name} may be defined in a file that could not be read")
+        return Unknown(f'unknown "{name}" variable')
+    if setter.name in _RUN_TIME_SETTERS:
+        return Unknown(f"${name} is set at run time by {setter.name}", setter)
+    return ""
+
+
+def declared_variables(config: Config) -> dict[str, Placed]:
+    """The variables that directives of the configuration make, besides map, geo and split_clients, by lower-case name."""
+    key = "declared variables"
+    if key not in config.main.memo:
+        config.main.memo[key] = dict(_declarations(config))
+    return config.main.memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _declarations(config: Config) -> Iterator[tuple[str, Placed]]:
+    http = config.http
+    stack = [http] if http else []
+    while stack:
+        scope = stack.pop()
+        for placed in scope:
+            name, args = placed.name, placed.args
+            if name in _SETS_VARIABLE and args and args[0].startswith("$"):
+                yield args[0][1:].lower(), placed
+            elif name in _REGEX_CONTEXTS:
+                for arg in args:
+                    yield from ((found, placed) for found in _capture_names(arg))
+            if placed.directive.block is not None and placed.name in ("server", "location", "if", "limit_except", "map"):
+                stack.append(scope.child(placed))
+            if scope.kind == "map" and name.startswith("~"):
+                yield from ((found, placed) for found in _capture_names(name))
+
+
+def _capture_names(pattern: str) -> Iterator[str]:
+    """The names of ``(?<name>`` and ``(?P<name>`` groups."""
+    for opening in ("(?<", "(?P<"):
+        at = pattern.find(opening)
+        while at >= 0:
+            start = at + len(opening)
+            end = pattern.find(">", start)
+            if end > start and pattern[start] not in "=!":
+                yield pattern[start:end].lower()
+            at = pattern.find(opening, start)
