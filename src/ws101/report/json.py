@@ -7,19 +7,24 @@ header values and raw requests are latin-1 decodings of their bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ws101.findings import Finding, Fix
-from ws101.http1 import Headers, Request
+from ws101.http1 import Headers, Request, Response
 from ws101.nginx.build import Build
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Decision, Forwarded, Outcome, Trace
+from ws101.probes.attribution import attribute
+from ws101.probes.core import Check, Connection, HandshakeResult, Observation, TlsFacts
+from ws101.probes.masking import mask_response as masked_response
 from ws101.report.subject import Subject, condition
 from ws101.report.texts import as_json_text, masked
+from ws101.rules.base.page import Sample
+from ws101.rules.base.registry import Rule
 from ws101.text import Source, Span
 
-__all__ = ["Json", "dump", "explain"]
+__all__ = ["Json", "dump", "explain", "probe", "rules"]
 
 Json = dict[str, Any]
 
@@ -195,3 +200,119 @@ def explain(url: str, subject: Subject, variants: Sequence[tuple[Sequence[Build]
         report["outcomes"] = [_variant(builds, trace) for builds, trace in variants]
     report["unknown"] = unknowns([trace for _, trace in variants], subject)
     return report
+
+
+def probe(url: str, seen: Observation) -> Json:
+    """``ws101/probe/1``.
+
+    Args:
+        url: The address, secrets masked.
+        seen: What the probe saw.
+    """
+    shake = seen.handshake
+    response = masked_response(shake.response) if shake and shake.response else None
+    who = attribute(shake.response if shake else None)
+    return {
+        "schema": "ws101/probe/1",
+        "url": url,
+        "verdict": seen.verdict.value,
+        "class": seen.class_ or None,
+        "message": as_json_text(seen.message),
+        "help": seen.help or None,
+        "request": request(shake.request) if shake else None,
+        "response": _response(response, shake) if response and shake else None,
+        "answered_by": who.who,
+        "checks": [_check(check) for check in shake.checks] if shake else [],
+        "timings": _timings(seen.connection),
+        "connection": _connection(seen.connection),
+        "transcript": [{"at": e.at, "direction": e.direction, "text": e.text} for e in seen.transcript],
+    }
+
+
+def _response(item: Response, shake: HandshakeResult) -> Json:
+    return {
+        "version": item.version,
+        "status": item.status,
+        "reason": item.reason,
+        "headers": _headers(item.headers),
+        "body_lines": [as_json_text(line) for line in shake.body_lines],
+        "faults": [fault.value for fault in shake.faults],
+        "complete": shake.complete,
+    }
+
+
+def _check(item: Check) -> Json:
+    return {
+        "name": item.name,
+        "passed": item.passed,
+        "message": as_json_text(item.message),
+        "section": item.section,
+        "class": item.class_ or None,
+    }
+
+
+def _timings(connection: Connection | None) -> Json | None:
+    if connection is None:
+        return None
+    steps = connection.timings
+    return {"dns": steps.dns, "tcp": steps.tcp, "tls": steps.tls, "http": steps.http}
+
+
+def _connection(item: Connection | None) -> Json | None:
+    if item is None:
+        return None
+    return {"address": item.address or None, "tried": list(item.tried), "proxy": item.proxy or None, "tls": _tls(item.tls)}
+
+
+def _tls(facts: TlsFacts | None) -> Json | None:
+    if facts is None:
+        return None
+    chain = [
+        {
+            "subject": cert.subject,
+            "issuer": cert.issuer,
+            "not_before": cert.not_before,
+            "not_after": cert.not_after,
+            "names": list(cert.names),
+        }
+        for cert in facts.chain
+    ]
+    return {
+        "version": facts.version or None,
+        "cipher": facts.cipher or None,
+        "alpn": facts.alpn,
+        "trusted": facts.trusted,
+        "name_matches": facts.name_matches,
+        "problem": facts.problem or None,
+        "chain": chain,
+    }
+
+
+def rules(chosen: Iterable[Rule]) -> Json:
+    """``ws101/rules/1``: the pages of the rules."""
+    return {"schema": "ws101/rules/1", "rules": [_rule(item) for item in chosen]}
+
+
+def _rule(item: Rule) -> Json:
+    page = item.page
+    return {
+        "rule": item.name,
+        "code": item.code,
+        "level": item.level.value,
+        "summary": page.summary,
+        "details": page.details,
+        "why": page.why,
+        "examples": [{"bad": _sample(pair.bad), "good": _sample(pair.good)} for pair in page.pairs],
+        "fix_safety": page.fix_safety or None,
+        "references": list(page.references),
+    }
+
+
+def _sample(item: Sample) -> Json:
+    return {
+        "files": [{"file": name, "text": text} for name, text in item.files],
+        "urls": list(item.urls),
+        "nginx": item.nginx or None,
+        "style": item.style,
+        "unsafe": item.unsafe,
+    }
