@@ -10,6 +10,7 @@ from collections import deque
 __all__ = ["LOOPBACK", "free_ports"]
 
 LOOPBACK = "127.0.0.1"
+"""Where everything of the lab listens: nothing is reachable from another machine."""
 
 _held: deque[socket.socket] = deque()
 _HOLD = 512
