@@ -312,7 +312,7 @@ class Config:
             self._problem(directive, f'open() "{path}" failed ({number}: {text})')
 
     def _problem(self, directive: Directive, message: str) -> None:
-        problem = Problem(message, directive.head_span, directive.line)
+        problem = Problem(message, directive.head_span, directive.line, directive.start)
         if problem not in self._include_problems:
             self._include_problems.append(problem)
 
