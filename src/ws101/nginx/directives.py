@@ -66,8 +66,8 @@ _THIRD_PARTY = {
     "Brotli": "brotli brotli_*",
     "Zstandard": "zstd zstd_*",
     "NGINX Plus": "auth_jwt auth_jwt_* auth_oidc auth_oidc_* oidc_provider zone_sync zone_sync_* keyval keyval_zone "
-    "status_zone api api_* health_check health_check_* match state ntlm queue session_log session_log_* mqtt mqtt_* f4f "
-    "f4f_* hls hls_* fastcgi_cache_purge proxy_cache_purge scgi_cache_purge uwsgi_cache_purge internal_redirect "
+    "status_zone api api_* health_check health_check_* match state ntlm queue session_log session_log_* mqtt mqtt_* "
+    "f4f f4f_* hls hls_* fastcgi_cache_purge proxy_cache_purge scgi_cache_purge uwsgi_cache_purge internal_redirect "
     "proxy_session_drop num_map mgmt license_token usage_report status status_format upstream_conf app_protect_*",
     "ACME": "acme_*",
     "OpenTelemetry, OpenTracing": "otel_* opentelemetry opentelemetry_* opentracing opentracing_*",
@@ -172,7 +172,7 @@ class _Loader(Protocol):
 def _load(name: str) -> bytes:
     """A table's bytes, wherever the package lies: the loader costs no import, importlib.resources 15 ms of them."""
     folder = __file__.replace("\\", "/").rpartition("/")[0]
-    return cast(_Loader, __loader__).get_data(f"{folder}/data/{name}")
+    return cast("_Loader", __spec__.loader).get_data(f"{folder}/data/{name}")
 
 
 @functools.cache
