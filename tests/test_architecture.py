@@ -220,7 +220,7 @@ def undocumented(modules: Modules) -> Iterator[str]:
 
 
 def _definitions(tree: ast.Module) -> tuple[set[str], set[str]]:
-    """Names with a docstring at module level (or at home, if they are passed on), and all functions and classes there."""
+    """Names with a docstring at module level (or at home, if passed on), and all functions and classes there."""
     documented, defined = set(), set()
     for node, following in zip_longest(tree.body, tree.body[1:]):
         if isinstance(node, ast.ClassDef | Function):

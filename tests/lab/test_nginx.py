@@ -235,3 +235,20 @@ def test_nginx_ends_with_the_process_that_started_it(binary: NginxBinary, tmp_pa
 def test_waiting_for_what_never_comes_ends_with_its_name() -> None:
     with pytest.raises(TimeoutError, match=r"no miracle within 0\.01 s"):
         until(lambda: False, "miracle", 0.01)
+
+
+def test_an_nginx_that_does_not_end_on_term_is_killed_with_its_workers(
+    binary: NginxBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ws101.lab.nginx.START_TIMEOUT", 0.2)
+    (port,) = free_ports(1)
+    with Nginx(returning(port, "hello", binary), binary=binary) as nginx:
+        pids = [nginx.pid, *(worker.pid for worker in nginx.workers())]
+        os.kill(nginx.pid, signal.SIGSTOP)
+    until(lambda: not any(is_alive(pid) for pid in pids), "end of nginx")
+
+
+def test_what_stands_in_events_can_be_chosen(binary: NginxBinary) -> None:
+    accepted, output = accepts(wrap("", binary=binary, events="worker_connections x;"), binary=binary)
+    assert not accepted
+    assert 'invalid number "x"' in output

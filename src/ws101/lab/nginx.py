@@ -72,7 +72,13 @@ def until(condition: Callable[[], bool], what: str, timeout: float = 5.0) -> Non
 
 
 def wrap(
-    http: str, *, binary: NginxBinary | None = None, main: str = "", log_level: str = "info", workers: int = 1
+    http: str,
+    *,
+    binary: NginxBinary | None = None,
+    main: str = "",
+    events: str = "worker_connections 1024;",
+    log_level: str = "info",
+    workers: int = 1,
 ) -> str:
     """A complete configuration around http-level text: foreground, private paths, one worker, logs in the folder.
 
@@ -80,6 +86,7 @@ def wrap(
         http: What stands inside ``http { }``.
         binary: The nginx it is for; what that build lacks is left out.  Default: the one ``find_nginx`` finds.
         main: Further text at the top level, for example ``worker_shutdown_timeout 1s;``.
+        events: What stands inside ``events { }``.
         log_level: Of error.log: ``info`` or ``debug``.
         workers: How many worker processes.
     """
@@ -89,7 +96,7 @@ def wrap(
         f"worker_processes {workers};",
         f"error_log error.log {log_level};",
         *([main] if main else []),
-        "events { worker_connections 1024; }",
+        f"events {{ {events} }}",
         "http {",
         *(f"    {name}_temp_path temp_{name};" for name in _temp_paths(_chosen(binary))),
         f"    log_format lab '{ACCESS_FORMAT}';",
@@ -200,7 +207,10 @@ class Nginx:
         _running.discard(self)
         if process is not None and process.poll() is None:
             process.terminate()
-            process.wait(START_TIMEOUT)
+            try:
+                process.wait(START_TIMEOUT)
+            except subprocess.TimeoutExpired:
+                _kill(process)
         if not self._keep:
             shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -302,6 +312,14 @@ def _chosen(binary: NginxBinary | str | None) -> NginxBinary:
 def _temp_paths(binary: NginxBinary) -> Iterable[str]:
     """Prefixes of the ``*_temp_path`` directives that the build knows."""
     return (name for name in _TEMP_PATHS if binary.build.has_module(f"http_{name}"))
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """The last resort: the workers are ended too, or they would live on and hold the ports."""
+    pids = [process.pid, *(worker.pid for worker in workers(process.pid))]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    process.wait()
 
 
 def _dies_with_us() -> list[str]:
