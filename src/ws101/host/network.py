@@ -34,7 +34,7 @@ from ws101.probes.core import (
     drive,
 )
 from ws101.probes.endpoint import Endpoint, parse_ws_url
-from ws101.probes.handshake import HandshakeOptions
+from ws101.probes.handshake import ORDINARY, HandshakeOptions
 
 __all__ = [
     "ConnectError",
@@ -51,7 +51,6 @@ __all__ = [
 ]
 
 DEFAULT = Network()
-ORDINARY = HandshakeOptions()
 
 BACKEND_LIMIT = 1024 * 1024
 """How many bytes of a backend's body are read for a comparison."""
@@ -205,12 +204,13 @@ class _Driver:
         return time.monotonic() - self._begin
 
     def _send(self, data: bytes) -> Event:
+        at = self._now()
         try:
-            self._sock.settimeout(max(self._limit - self._now(), 0.001))
+            self._sock.settimeout(max(self._limit - at, 0.001))
             self._sock.sendall(data)
         except OSError as error:
             return Eof(self._now(), failure_of(error))
-        return Done(self._now())
+        return Done(at)
 
     def _receive(self, until: float) -> Event:
         left = min(until, self._limit) - self._now()

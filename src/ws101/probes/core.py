@@ -81,7 +81,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The command is carried out."""
+    """The command is carried out; for Send, the time is that at which sending began."""
 
     at: float
 
@@ -150,9 +150,12 @@ FAILURES: dict[str, str] = {
     "masked-frame": "the server masks its frames",
     "html-after-101": "after the 101 comes a page of HTML instead of frames",
     "invalid-frame": "after the 101 comes something that is not a WebSocket frame",
+    "too-large": "the server sends a message larger than is taken",
     "no-echo": "the server took the message and sent nothing back",
     "no-pong": "the server does not answer a ping",
     "no-close": "the server does not answer a close frame",
+    "no-heartbeat": "the server sends nothing of its own that keeps an idle tunnel alive",
+    "no-prune": "the server keeps a peer that does not answer its heartbeat",
     "closed": "the server closed the tunnel",
     "cut": "the tunnel ended without a close frame",
 }

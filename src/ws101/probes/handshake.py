@@ -31,6 +31,7 @@ from ws101.probes.exchange import Asked, ask, below_http, summary, tells_of_tls
 from ws101.probes.masking import secrets_of
 
 __all__ = [
+    "ORDINARY",
     "SAMPLE_KEY",
     "HandshakeOptions",
     "accept_for",
@@ -85,6 +86,10 @@ class HandshakeOptions:
     linger: float = 1.0
 
 
+ORDINARY = HandshakeOptions()
+"""What most clients send."""
+
+
 def accept_for(key: str) -> str:
     """The Sec-WebSocket-Accept that answers a key (RFC 6455 section 4.2.2, step 5.4)."""
     digest = hashlib.sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()
@@ -126,7 +131,7 @@ def _refuse_bad_field(name: str, value: str) -> None:
         raise UsageError(f"the value of {name} holds a character that a header field cannot", where=name)
 
 
-def handshake(endpoint: Endpoint, options: HandshakeOptions = HandshakeOptions()) -> Probe:
+def handshake(endpoint: Endpoint, options: HandshakeOptions = ORDINARY) -> Probe:
     """The probe: one opening handshake, every requirement checked; passed only if all are met."""
     request = build_request(endpoint, options)
     log = Log(secrets_of(request))
