@@ -1,0 +1,598 @@
+"""How nginx reads a client's request: request line, header lines, Host, sizes - and what it refuses.
+
+Theory of operation.  The request is read as the bytes it would be on the wire, line by line, so a line end inside a
+value does what it would do.  Until a host is known the default server's settings rule, then those of the server that
+the host picks: the caller's ``choose`` is asked as soon as nginx would look.  ``merge_slashes`` is the default server's
+always.
+
+Source: src/http/ngx_http_parse.c (ngx_http_parse_request_line, ngx_http_parse_header_line, ngx_http_parse_complex_uri),
+src/http/ngx_http_request.c (ngx_http_process_request_line, ngx_http_process_request_headers,
+ngx_http_alloc_large_header_buffer, ngx_http_process_request_header, ngx_http_validate_host).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
+
+from ws101.http1 import Headers, Request
+from ws101.nginx.build import Build
+from ws101.nginx.config import Placed, Scope
+from ws101.nginx.inherit import effective
+from ws101.text import lower
+
+__all__ = [
+    "Choose",
+    "ClientSettings",
+    "Received",
+    "Refused",
+    "UriParts",
+    "client_settings",
+    "normalise_uri",
+    "read_request",
+    "validate_host",
+]
+
+_METHOD = re.compile(r"([A-Z_-]+) +")
+_PATH = re.compile(r"/[^\x00-\x20\x7f]*")
+_ABSOLUTE = re.compile(
+    r"[A-Za-z][A-Za-z0-9+.-]*://"
+    r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*)(?::[0-9]*)?)"
+    r"([/?][^\x00-\x20\x7f]*|(?= ))"
+)
+_AUTHORITY = re.compile(r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*):[0-9]*)(?= )")
+_MAJOR = re.compile(r" +HTTP/([1-9])([0-9])?")
+_VERSION = re.compile(r" +(HTTP/1\.([0-9]+)) *\r?\Z")
+_HTTP_09 = re.compile(r" *\r?\Z")
+_HEADER = re.compile(r"([^\x00-\x20\x7f:]+)(?:: *([^\x00\r]*))?\r*\Z")
+_BAD_IN_NAME = re.compile(r"[\x00-\x20\x7f]|\A:|:[^\x00\r]*[\x00\r]")
+_VALID_NAME = re.compile(r"[A-Za-z0-9-]+")
+_VALID_NAME_UNDERSCORES = re.compile(r"[A-Za-z0-9_-]+")
+_LAX_HOST = re.compile(r"[^\x00-\x20\x7f/]*")
+_STRICT_HOST = re.compile(r"(\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]*))?")
+_DIGITS = re.compile(r"[0-9]+")
+_SIZE = re.compile(r"([0-9]+)([kKmM]?)")
+_MAX_OFFSET = 2**63 - 1
+
+_UNIQUE = frozenset(
+    (
+        "if-modified-since",
+        "if-unmodified-since",
+        "if-match",
+        "if-none-match",
+        "if-range",
+        "content-length",
+        "content-range",
+        "transfer-encoding",
+        "expect",
+        "authorization",
+    )
+)
+_SPECIAL = _UNIQUE | {"host", "connection", "upgrade"}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What a server says about reading requests.
+
+    Args:
+        merge_slashes, underscores_in_headers, ignore_invalid_headers: As the directives.
+        client_header_buffer_size: Bytes.
+        large_client_header_buffers: How many, and bytes of each.
+        max_headers: The most header lines; None if this nginx has no limit.
+        allow_connect: Whether the server has a place for CONNECT (``tunnel_pass``, from 1.31.0).
+        origins: The directives that set something else than the default.
+    """
+
+    merge_slashes: bool = True
+    underscores_in_headers: bool = False
+    ignore_invalid_headers: bool = True
+    client_header_buffer_size: int = 1024
+    large_client_header_buffers: tuple[int, int] = (4, 8192)
+    max_headers: int | None = None
+    allow_connect: bool = False
+    origins: tuple[Placed, ...] = ()
+
+
+Choose = Callable[[str], tuple[object, ClientSettings]]
+"""Gives the server for a valid lower-case host ("" if there is none), and its settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A request as nginx understood it.
+
+    Args:
+        method: For example ``GET``.
+        version: As sent, for example ``HTTP/1.1``; "" if the request line names none (HTTP/0.9).
+        target: The target as it came, without scheme and authority (``r->unparsed_uri``, ``$request_uri``).
+        uri: Decoded and normalised, without arguments (``r->uri``).
+        args: The arguments as they came; "" if there are none.
+        host: The valid host: lower case, without port and trailing dot; None if the request names none.
+        http_host: The Host field as it came; None if there is none.
+        port: The port that came with the host.
+        headers: The header fields that nginx keeps, in order and original case.
+        dropped: Names of the fields that nginx ignored, and why.
+        valid_unparsed_uri: Whether ``target`` may be handed on as it is.
+        quoted_uri: Whether the path held ``%XX``.
+        upgrade: Whether there is an Upgrade field, whatever its value.
+        content_length: Bytes; None if not given.
+        chunked: Whether the body comes in chunks.
+        keepalive: Whether the client's connection stays open afterwards.
+        server: What ``choose`` gave for the final host.
+    """
+
+    method: str
+    version: str
+    target: str
+    uri: str
+    args: str
+    host: str | None
+    http_host: str | None
+    port: int | None
+    headers: Headers
+    dropped: tuple[tuple[str, str], ...]
+    valid_unparsed_uri: bool
+    quoted_uri: bool
+    upgrade: bool
+    content_length: int | None
+    chunked: bool
+    keepalive: bool
+    server: object
+
+    @property
+    def has_args(self) -> bool:
+        """Whether there are arguments (``$is_args`` is then ``?``)."""
+        return self.args != ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that nginx does not serve.
+
+    Args:
+        status: What the client sees; None if the connection is closed without an answer.
+        reason: nginx's words in the error log.
+        code: nginx's own number, which ``error_page`` may name: 494 (too large) is shown as 400.
+        server: Whose error pages and logs count; None before any server was chosen: the default one.
+    """
+
+    status: int | None
+    reason: str
+    code: int | None = None
+    server: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class UriParts:
+    """A request target, read: the decoded path, the raw arguments, whether the path held ``%XX``."""
+
+    uri: str
+    args: str
+    quoted: bool
+
+
+class _Line(NamedTuple):
+    """A request line's parts; ``host`` is None in origin form, ``target`` "" where the path is empty."""
+
+    method: str
+    target: str
+    version: str
+    number: int
+    host: str | None
+
+
+@dataclass(slots=True)
+class _Head:
+    """What has been read so far."""
+
+    settings: ClientSettings
+    choose: Choose
+    strict: bool
+    server: object = None
+    host: tuple[str, int | None] | None = None
+    http_host: str | None = None
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    dropped: list[tuple[str, str]] = field(default_factory=list)
+    unique: dict[str, str] = field(default_factory=dict)
+    upgrade: bool = False
+    close: bool | None = None
+
+    def take_host(self, value: str | None, complaint: str) -> Refused | None:
+        """Validate a host; the first one picks the server."""
+        if value is None:
+            return None
+        host = _valid_host(value, self.strict)
+        if host is None:
+            return Refused(400, complaint)
+        if self.host is None:
+            self.host = host
+            self.server, self.settings = self.choose(host[0])
+        return None
+
+
+class _Buffers:
+    """The room for request line and header lines; nginx: ngx_http_alloc_large_header_buffer."""
+
+    __slots__ = ("_busy", "_free")
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._busy = 0
+
+    def take(self, length: int, settings: ClientSettings) -> bool:
+        """Whether a line of so many bytes still finds room."""
+        if length <= self._free:
+            self._free -= length
+            return True
+        count, size = settings.large_client_header_buffers
+        if self._free >= size or self._busy >= count or length > size:
+            return False
+        self._busy += 1
+        self._free = size - length
+        return True
+
+
+def client_settings(server: Scope, build: Build) -> ClientSettings:
+    """The settings of a server, worked out once; what is unset or unknown has nginx's default."""
+    key = ("client settings", build.version)
+    found = server.memo.get(key)
+    if not isinstance(found, ClientSettings):
+        found = server.memo[key] = _read_settings(server, build)
+    return found
+
+
+def _read_settings(server: Scope, build: Build) -> ClientSettings:
+    origins: list[Placed] = []
+
+    def args(name: str) -> tuple[str, ...]:
+        setting = effective(server, name)
+        if setting.origin is not None and isinstance(setting.value, tuple):
+            origins.append(setting.origin)
+            return setting.value
+        return ()
+
+    def flag(name: str, default: bool) -> bool:
+        return lower(value[0]) == "on" if (value := args(name)) else default
+
+    large = args("large_client_header_buffers")
+    small = args("client_header_buffer_size")
+    count = args("max_headers")
+    return ClientSettings(
+        flag("merge_slashes", True),
+        flag("underscores_in_headers", False),
+        flag("ignore_invalid_headers", True),
+        (_size(small[0]) if small else None) or 1024,
+        (_size(large[0]) or 4, _size(large[1]) or 8192) if len(large) == 2 else (4, 8192),
+        _size(count[0]) if count else 1000 if build.does("limits_header_count") else None,
+        build.version >= (1, 31, 0) and _has_tunnel(server),
+        tuple(origins),
+    )
+
+
+def _has_tunnel(server: Scope) -> bool:
+    stack = [server]
+    while stack:
+        scope = stack.pop()
+        if scope.all("tunnel_pass"):
+            return True
+        stack += scope.children("location")
+        stack += scope.children("if")
+    return False
+
+
+def _size(text: str) -> int | None:
+    found = _SIZE.fullmatch(text)
+    return int(found[1]) * {"": 1, "k": 1024, "m": 1024 * 1024}[lower(found[2])] if found else None
+
+
+def read_request(request: Request, build: Build, default: ClientSettings, choose: Choose) -> Received | Refused:
+    """What nginx makes of a request's head.
+
+    Args:
+        request: As the client sends it; nothing in it needs to be valid.
+        build: The nginx: validation of Host and of CONNECT differs between versions.
+        default: The settings of the address's default server.
+        choose: Asked for the server of a host, at most twice.
+    """
+    fields = "".join([f"{name}: {value}\r\n" for name, value in request.headers])
+    text = f"{request.method} {request.target} {request.version}\r\n{fields}\r\n".lstrip("\r\n")
+    lines = text.split("\n")
+    buffers = _Buffers(default.client_header_buffer_size) if len(text) > default.client_header_buffer_size else None
+    if buffers and _METHOD.match(lines[0]) and not buffers.take(len(lines[0]) + 1, default):
+        return Refused(414, "client sent too long URI", 414)
+    line = _request_line(lines[0], build.does("connect_is_405"))
+    if isinstance(line, Refused):
+        return line
+    uri = normalise_uri(line.target or "/", default.merge_slashes, line.target[:1] == "?")
+    if isinstance(uri, Refused):
+        return uri
+    head = _Head(default, choose, build.does("strict_host"))
+    refused = head.take_host(line.host, "client sent invalid host in request line")
+    if refused is None and line.number >= 1000:
+        refused = _header_lines(head, lines, buffers)
+    if head.host is None and refused is None:
+        head.server, head.settings = choose("")
+    if refused is None and line.number >= 1000:
+        refused = _check(head, line)
+    if refused is not None:
+        return Refused(refused.status, refused.reason, refused.code or refused.status, head.server)
+    return _received(head, line, uri)
+
+
+def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
+    length = head.unique.get("content-length")
+    return Received(
+        line.method,
+        line.version,
+        line.target or "/",
+        uri.uri,
+        uri.args,
+        head.host[0] if head.host is not None else None,
+        head.http_host,
+        head.host[1] if head.host is not None else None,
+        tuple(head.headers),
+        tuple(head.dropped),
+        line.target[:1] != "?",
+        uri.quoted,
+        head.upgrade,
+        _number(length, _MAX_OFFSET) if length is not None else None,
+        "transfer-encoding" in head.unique,
+        not head.close if head.close is not None else line.number > 1000,
+        head.server,
+    )
+
+
+_INVALID_REQUEST = Refused(400, "client sent invalid request", 400)
+_INVALID_METHOD = Refused(400, "client sent invalid method", 400)
+_INVALID_VERSION = Refused(505, "client sent invalid version", 505)
+_INVALID_09 = Refused(400, "client sent invalid method in HTTP/0.9 request", 400)
+
+
+@lru_cache(maxsize=4096)
+def _request_line(text: str, new_connect: bool) -> _Line | Refused:
+    """Read a request line, given without its LF."""
+    found = _METHOD.match(text)
+    if found is None:
+        return _INVALID_METHOD
+    method, at = found[1], found.end()
+    host: str | None = None
+    if method == "CONNECT" and new_connect:
+        where = _AUTHORITY.match(text, at)
+        host, target = (where[1], "/") if where else (None, "")
+    elif text.startswith("/", at):
+        where = _PATH.match(text, at)
+        target = where[0] if where else ""
+    else:
+        where = _ABSOLUTE.match(text, at)
+        host, target = (where[1], where[2]) if where else (None, "")
+    if where is None:
+        return _INVALID_REQUEST
+    return _with_version(_Line(method, target, "", 9, host), text, where.end())
+
+
+def _with_version(line: _Line, text: str, at: int) -> _Line | Refused:
+    if _HTTP_09.match(text, at):
+        return line if line.method == "GET" else _INVALID_09
+    major = _MAJOR.match(text, at)
+    if major is not None and (major[1] != "1" or major[2] is not None):
+        return _INVALID_VERSION
+    found = _VERSION.match(text, at)
+    if found is None or (len(found[2]) > 1 and int(found[2][:-1]) > 99):
+        return _INVALID_REQUEST
+    return line._replace(version=found[1], number=1000 + int(found[2]))
+
+
+def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Refused | None:
+    """Read header lines up to the empty one (nginx: ngx_http_process_request_headers)."""
+    for text in lines[1:]:
+        if buffers is not None and not buffers.take(len(text) + 1, head.settings):
+            return Refused(400, f'client sent too long header line: "{text[:64]}..."', 494)
+        if text in ("", "\r"):
+            return None
+        found = _HEADER.match(text)
+        if found is None:
+            return _bad_header(text)
+        name, value = found[1], (found[2] or "").rstrip(" ")
+        valid = _VALID_NAME_UNDERSCORES if head.settings.underscores_in_headers else _VALID_NAME
+        is_valid = valid.fullmatch(name) is not None
+        if not is_valid and head.settings.ignore_invalid_headers:
+            head.dropped.append((name, _why_dropped(name)))
+            continue
+        limit = head.settings.max_headers
+        if limit is not None and len(head.headers) >= limit:
+            return Refused(400, "client sent too many header lines")
+        head.headers.append((name, value))
+        kind = _special(name) if is_valid else None
+        refused = _handle(head, kind, name, value) if kind is not None else None
+        if refused is not None:
+            return refused
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _special(name: str) -> str | None:
+    """The lower-case name of a header field that nginx itself looks at."""
+    name = lower(name)
+    return name if name in _SPECIAL else None
+
+
+def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:
+    if kind == "host":
+        if head.http_host is not None:
+            previous = f'previous value: "host: {head.http_host}"'
+            return Refused(400, f'client sent duplicate host header: "{name}: {value}", {previous}')
+        head.http_host = value
+        return head.take_host(value, "client sent invalid host header")
+    if kind == "upgrade":
+        head.upgrade = True
+    elif kind == "connection":
+        if "close" in lower(value):
+            head.close = True
+        elif "keep-alive" in lower(value):
+            head.close = False
+    elif kind in head.unique:
+        previous = f'previous value: "{kind}: {head.unique[kind]}"'
+        return Refused(400, f'client sent duplicate header line: "{name}: {value}", {previous}')
+    else:
+        head.unique[kind] = value
+    return None
+
+
+def _bad_header(text: str) -> Refused:
+    found = _BAD_IN_NAME.search(text)
+    at = found.end() - 1 if found else len(text)
+    char = f"\\x{ord(text[at]):02x}" if at < len(text) else ""
+    return Refused(400, f'client sent invalid header line: "{text[:at]}{char}..."')
+
+
+def _why_dropped(name: str) -> str:
+    if "_" in name and _VALID_NAME_UNDERSCORES.fullmatch(name):
+        return "its name has an underscore, and underscores_in_headers is off"
+    return "its name has a character that nginx takes for invalid, and ignore_invalid_headers is on"
+
+
+def _check(head: _Head, line: _Line) -> Refused | None:
+    """What nginx looks at when it has all header lines (nginx: ngx_http_process_request_header)."""
+    if head.http_host is None and line.number > 1000:
+        return Refused(400, 'client sent HTTP/1.1 request without "Host" header')
+    length = head.unique.get("content-length")
+    if length is not None and _number(length, _MAX_OFFSET) is None:
+        return Refused(400, 'client sent invalid "Content-Length" header')
+    coding = head.unique.get("transfer-encoding")
+    if coding is not None and line.number < 1001:
+        return Refused(400, 'client sent HTTP/1.0 request with "Transfer-Encoding" header')
+    if coding is not None and lower(coding) != "chunked":
+        return Refused(501, f'client sent unknown "Transfer-Encoding": "{coding}"')
+    if coding is not None and length is not None:
+        return Refused(400, 'client sent "Content-Length" and "Transfer-Encoding" headers at the same time')
+    if line.method == "CONNECT" and not head.settings.allow_connect:
+        return Refused(405, "client sent CONNECT method")
+    if line.method == "TRACE":
+        return Refused(405, "client sent TRACE method")
+    return None
+
+
+def validate_host(value: str, build: Build) -> str | None:
+    """The host in a Host field or a request line: lower case, without port and one trailing dot; None if invalid.
+
+    Until 1.29.3 nearly everything is a host and the port is not looked at; then RFC 3986 section 3.2.2 rules.
+    """
+    host = _valid_host(value, build.does("strict_host"))
+    return host[0] if host is not None else None
+
+
+@lru_cache(maxsize=4096)
+def _valid_host(value: str, strict: bool) -> tuple[str, int | None] | None:
+    return _strict_host(value) if strict else _lax_host(value)
+
+
+def _strict_host(value: str) -> tuple[str, int | None] | None:
+    found = _STRICT_HOST.fullmatch(value)
+    if found is None or ".." in found[1]:
+        return None
+    port = _number(found[2] or "0", 65535)
+    host = found[1].removesuffix(".")
+    return (lower(host), port or None) if host and port is not None else None
+
+
+def _number(digits: str, largest: int) -> int | None:
+    """The number that decimal digits write; None if they don't, or if it is too large."""
+    if not _DIGITS.fullmatch(digits):
+        return None
+    number = int(digits.lstrip("0")[:20] or "0")
+    return number if number <= largest else None
+
+
+def _lax_host(value: str) -> tuple[str, int | None] | None:
+    """The last dot counts as trailing only if it stands right before the port; brackets only at the start."""
+    if not _LAX_HOST.fullmatch(value) or ".." in value:
+        return None
+    end = len(value)
+    if value.startswith("["):
+        end = value.find("]") + 1 or end
+    elif ":" in value:
+        end = value.index(":")
+    if value.rfind(".") == end - 1:
+        end -= 1
+    port = _number(value[end:].partition(":")[2], 65535)
+    return (lower(value[:end]), port or None) if end > 0 else None
+
+
+@lru_cache(maxsize=4096)
+def normalise_uri(target: str, merge_slashes: bool = True, empty_path: bool = False) -> UriParts | Refused:
+    """Decode and normalise a request target.
+
+    Args:
+        target: Without scheme and authority, beginning with ``/``; with ``empty_path`` with ``?``.
+        merge_slashes: Whether ``//`` becomes ``/``.
+        empty_path: The target is ``?args`` behind an authority: the path is ``/``.
+    """
+    if not empty_path and not any(mark in target for mark in ("%", "//", "/.", "#")):
+        path, _, args = target.partition("?")
+        return UriParts(path, args, False)
+    text = "/" + target if empty_path else target
+    out = _Path(merge_slashes)
+    at = out.read(text)
+    if at < 0:
+        return _INVALID_REQUEST
+    args = text[at + 1 :].partition("#")[0] if text.startswith("?", at) else ""
+    return UriParts("".join(out.chars), args, out.quoted)
+
+
+class _Path:
+    """The path of a URI on its way to ``r->uri`` (nginx: ngx_http_parse_complex_uri)."""
+
+    __slots__ = ("chars", "merge", "quoted")
+
+    def __init__(self, merge_slashes: bool) -> None:
+        self.chars: list[str] = []
+        self.merge = merge_slashes
+        self.quoted = False
+
+    def read(self, text: str) -> int:
+        """Read up to ``?``, ``#`` or the end and return where that is; -1 if nginx refuses."""
+        at, segment = 0, 0
+        while True:
+            ended = at >= len(text) or text[at] in "?#"
+            char, literal, width = ("/", False, 1) if ended else self._char(text, at)
+            if width == 0:
+                return -1
+            if char == "/" and not literal:
+                if not self._close_segment(segment, ended):
+                    return -1
+                if ended:
+                    return at
+                segment = len(self.chars)
+            else:
+                self.chars.append(char)
+            at += width
+
+    def _char(self, text: str, at: int) -> tuple[str, bool, int]:
+        """The next character, whether it is only itself, and how many bytes it takes; 0 if it is bad."""
+        if text[at] != "%":
+            return text[at], False, 1
+        self.quoted = True
+        digits = text[at + 1 : at + 3]
+        if not re.fullmatch("[0-9A-Fa-f]{2}", digits) or digits == "00":
+            return "", False, 0
+        return chr(int(digits, 16)), False, 3
+
+    def _close_segment(self, start: int, ended: bool) -> bool:
+        """End the segment that began at ``start``: resolve dots, merge slashes."""
+        chars = self.chars
+        segment = "".join(chars[start:]) if len(chars) - start <= 2 else ""
+        if start > 0 and segment == ".":
+            chars.pop()
+        elif start > 0 and segment == "..":
+            del chars[-3:]
+            while chars and chars[-1] != "/":
+                chars.pop()
+            if not chars:
+                return False
+        elif not ended and (len(chars) > start or not chars or not self.merge):
+            chars.append("/")
+        return True
