@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -324,7 +326,7 @@ def expected(directives: list[Directive], target: Directive, operation: str) -> 
     return result
 
 
-OPERATIONS = {
+OPERATIONS: dict[str, Callable[[Directive, list[str]], tuple[Edit, ...]]] = {
     "before": lambda d, lines: (edit.insert_before(d, lines),),
     "after": lambda d, lines: (edit.insert_after(d, lines),),
     "append": lambda d, lines: (edit.append(d, lines),),

@@ -479,7 +479,6 @@ class _Parser:
             elif pos == start:
                 pos = self._slow(pos, pos + _WINDOW)
         self._end_of_file()
-        self.problems.sort(key=lambda problem: problem.offset)
         return Tree(self.source, self.directives, tuple(self.problems))
 
     def report(self, message: str, start: int, end: int, place: int, offset: int) -> None:
@@ -498,7 +497,9 @@ class _Parser:
         for match in iter(scanner.match, None):
             end = match.end()
             kind = match.lastindex
-            if end - pos >= BUFFER - 1 or (kind == 3 and (not stack or stack[-1][2])):
+            if kind == 3 and (not stack or stack[-1][2]):
+                break
+            if end - pos >= BUFFER - 1:
                 again = False
                 break
             if kind == 3:
@@ -551,7 +552,7 @@ class _Parser:
                 return end
         if words:
             start, end = words[0].start, words[-1].end
-            self.report('unexpected end of file, expecting ";" or "}"', start, end, self.size, start)
+            self.report('unexpected end of file, expecting ";" or "}"', start, end, self.size, end)
             self._append(words, end, end, terminated=False)
         return self.size
 
@@ -578,7 +579,7 @@ class _Parser:
     def _close(self, words: list[Token], start: int, end: int) -> None:
         """A ``}``."""
         if words:
-            self.report('unexpected "}"', words[0].start, words[-1].end, start, words[0].start)
+            self.report('unexpected "}"', words[0].start, words[-1].end, start, words[-1].end)
             self._append(words, words[-1].end, words[-1].end, terminated=False)
         if self.stack:
             siblings, parent, unnamed = self.stack.pop()
@@ -628,9 +629,9 @@ def parse_dump(text: bytes) -> tuple[Source, ...]:
     looks like a marker can't be told apart.
     """
     markers = list(_MARKER.finditer(text))
+    ends = [marker.start() for marker in markers[1:]] + [len(text)]
     sources: dict[str, Source] = {}
-    for marker, following in zip(markers, [*markers[1:], None], strict=True):
-        data = text[marker.end() : following.start() if following else len(text)]
+    for marker, end in zip(markers, ends, strict=False):
         path = marker[1].decode("latin-1")
-        sources.setdefault(path, Source.from_bytes(path, data.removesuffix(marker[2])))
+        sources.setdefault(path, Source.from_bytes(path, text[marker.end() : end].removesuffix(marker[2])))
     return tuple(sources.values())
