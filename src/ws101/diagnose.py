@@ -16,8 +16,8 @@ from ws101.findings import Finding, Fix, Level
 from ws101.http1 import Headers
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Outcome, Trace
-from ws101.probes.attribution import attribute
-from ws101.probes.core import Observation, Timings
+from ws101.probes.attribution import answered_by
+from ws101.probes.core import HandshakeResult, Observation, Timings
 from ws101.text import Span
 
 __all__ = ["Diagnosis", "Evidence", "Observed", "RootCause", "diagnose", "observe"]
@@ -108,7 +108,7 @@ class Evidence:
 
     through: Observation | None = None
     direct: Observation | None = None
-    replay: Observation | None = None
+    replay: HandshakeResult | None = None
     stale: tuple[str, ...] = ()
 
 
@@ -119,7 +119,7 @@ def observe(probed: Observation) -> Observed:
     return Observed(
         status=response.status if response else None,
         reason=response.reason if response else "",
-        answered_by=attribute(response).who,
+        answered_by=str(answered_by(response).who),
         timings=probed.connection.timings if probed.connection else Timings(),
         headers=response.headers if response else (),
         body_excerpt=result.body_lines if result else (),
@@ -257,16 +257,12 @@ def _support(finding: Finding, observed: Observed | None, evidence: Evidence) ->
         return tuple(support)
     if observed.status is not None:
         support.append(f"the live handshake got {observed.status} {observed.reason}".rstrip())
-    replayed = _status(evidence.replay)
+    replayed = evidence.replay.status if evidence.replay else None
     if replayed is not None and replayed == observed.status:
         support.append(f"the predicted request, sent straight to the backend, gets the same {replayed}")
     if evidence.direct is not None and evidence.direct.passed:
         support.append("the same handshake straight to the backend succeeds")
     return tuple(support)
-
-
-def _status(observation: Observation | None) -> int | None:
-    return observation.handshake.status if observation and observation.handshake else None
 
 
 _BY_OUTCOME = {

@@ -40,7 +40,15 @@ _HTTP_BLOCKS = {
     ("stream", "upstream"): "stream-upstream",
     ("mail", "server"): "mail-server",
 }
-_PROXY_HANDLERS = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass", "tunnel_pass")
+_PROXY_HANDLERS = (
+    "proxy_pass",
+    "fastcgi_pass",
+    "uwsgi_pass",
+    "scgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "tunnel_pass",
+)
 
 
 class Files(Protocol):
@@ -268,7 +276,9 @@ class Config:
         self._fill(scope, placed.via, placed.directive.block or [], chain)
         return scope
 
-    def _fill(self, scope: Scope, via: tuple[Directive, ...], directives: list[Directive], chain: tuple[str, ...]) -> None:
+    def _fill(
+        self, scope: Scope, via: tuple[Directive, ...], directives: list[Directive], chain: tuple[str, ...]
+    ) -> None:
         """Append a block's directives to a scope, expanding includes where they stand."""
         start = 0
         for at, directive in enumerate(directives):

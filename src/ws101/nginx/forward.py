@@ -330,7 +330,9 @@ def _headers(state: State, plan: _Plan, unknown: list[Unknown]) -> tuple[tuple[H
             unknown.append(Unknown(value.reason, field.origin or value.origin))
             fates.append(HeaderFate(field.name, field.text, "unknown", field.origin, value.reason))
         elif value or (lower(field.name) == "host" and _falls_back(state, plan)):
-            fates.append(HeaderFate(field.name, value or state.proxy_host, "set" if field.origin else "default", field.origin))
+            fates.append(
+                HeaderFate(field.name, value or state.proxy_host, "set" if field.origin else "default", field.origin)
+            )
         elif field.origin is not None:
             fates.append(HeaderFate(field.name, "", "cleared", field.origin, "its value is empty"))
     for name, value in state.received.headers:
@@ -402,5 +404,7 @@ def handshake_faults(
             faults.append(f"{label}-missing" if count == 0 else f"{label}-repeated")
     if body_length:
         faults.append("body")
-    undecided = method is None or bool(open_names & {"upgrade", "connection", "sec-websocket-key", "sec-websocket-version"})
+    undecided = method is None or bool(
+        open_names & {"upgrade", "connection", "sec-websocket-key", "sec-websocket-version"}
+    )
     return tuple(faults), undecided

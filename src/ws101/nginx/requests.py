@@ -123,6 +123,7 @@ class Received:
         chunked: Whether the body comes in chunks.
         keepalive: Whether the client's connection stays open afterwards.
         server: What ``choose`` gave for the final host.
+        invalid: Names among ``headers`` that are invalid and were kept (``ignore_invalid_headers off``).
     """
 
     method: str
@@ -142,6 +143,12 @@ class Received:
     chunked: bool
     keepalive: bool
     server: object
+    invalid: frozenset[str] = frozenset()
+
+    @property
+    def plus_in_uri(self) -> bool:
+        """Whether the path holds a ``+`` as it came (``r->plus_in_uri``)."""
+        return "+" in self.target.partition("?")[0]
 
     @property
     def has_args(self) -> bool:
@@ -197,6 +204,7 @@ class _Head:
     http_host: str | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
+    invalid: set[str] = field(default_factory=set)
     unique: dict[str, str] = field(default_factory=dict)
     upgrade: bool = False
     close: bool | None = None
@@ -343,6 +351,7 @@ def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
         "transfer-encoding" in head.unique,
         not head.close if head.close is not None else line.number > 1000,
         head.server,
+        frozenset(head.invalid),
     )
 
 
@@ -402,6 +411,8 @@ def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Re
         if not is_valid and head.settings.ignore_invalid_headers:
             head.dropped.append((name, _why_dropped(name)))
             continue
+        if not is_valid:
+            head.invalid.add(name)
         limit = head.settings.max_headers
         if limit is not None and len(head.headers) >= limit:
             return Refused(400, "client sent too many header lines")

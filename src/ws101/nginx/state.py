@@ -52,6 +52,7 @@ class State:
     uri_changed: bool = False
     uri_changes: int = 11
     error_page: bool = False
+    fell_back_to: str = ""
     status_override: int | None = None
     handler: Placed | None = None
     forced: Directive | None = None

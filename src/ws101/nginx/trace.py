@@ -24,7 +24,7 @@ from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import find_location, location_name, named_location
 from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
-from ws101.nginx.requests import ClientSettings, Received, Refused, read_request
+from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
 from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
 from ws101.nginx.servers import Choice, Group, listeners
 from ws101.nginx.state import State, Unanswerable
@@ -56,7 +56,6 @@ _CODE_HANDLERS = (
 
 def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     """What nginx does with a request that arrives on a connection."""
-    decisions: list[tuple[str, str, str, Placed | None]] = []
     group = listeners(config, build).group(arrival.address, arrival.port, arrival.unix)
     if not isinstance(group, Group):
         reason = group.reason if group is not None else "no server listens on this address and port"
@@ -68,11 +67,11 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     def choose(host: str) -> tuple[Scope, ClientSettings]:
         choice = group.find(host)
         chosen.append(choice)
-        return choice.server, client_settings(choice.server)
+        return choice.server, client_settings(choice.server, build)
 
     first = group.find(arrival.sni) if arrival.tls and arrival.sni else None
     default = first.server if first else group.default
-    received = read_request(arrival.request, build, client_settings(default), choose)
+    received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
         received_or_blank = _blank(arrival.request)
@@ -90,12 +89,31 @@ def _done(state: State, outcome: Outcome) -> Trace:
 
 
 def _blank(request: Request) -> Received:
-    return Received.blank(request)
+    """What is known of a request that nginx could not read."""
+    return Received(
+        request.method,
+        request.version,
+        request.target,
+        "",
+        "",
+        None,
+        None,
+        None,
+        (),
+        (),
+        True,
+        False,
+        False,
+        None,
+        False,
+        False,
+        None,
+    )
 
 
 def _note_connection(state: State, group: Group) -> None:
     listen = group.listens[0] if group.listens else None
-    state.decide("connection", group.name, "listen", listen)
+    state.decide("connection", str(group.socket), "listen", listen)
 
 
 def _note_server(state: State, group: Group, choice: Choice | None) -> None:
@@ -119,7 +137,9 @@ def _protocol_refusal(state: State, group: Group) -> Outcome | None:
     """What goes wrong before HTTP: TLS against plain text, HTTP/2 without TLS, the PROXY protocol."""
     if group.proxy_protocol:
         state.decide("connection", "closed", "the listener expects the PROXY protocol", group.listens[0])
-        state.wonder(Unknown("whether a load balancer in front sends the PROXY protocol: taken as yes", group.listens[0]))
+        state.wonder(
+            Unknown("whether a load balancer in front sends the PROXY protocol: taken as yes", group.listens[0])
+        )
     if group.ssl and not state.arrival.tls:
         state.decide("request", "400", "client sent plain HTTP request to HTTPS port")
         return _refused(state, 400, 497)
@@ -127,19 +147,14 @@ def _protocol_refusal(state: State, group: Group) -> Outcome | None:
         state.decide("connection", "closed", "TLS was spoken to a listener without ssl")
         return Outcome("refused", 400, server=state.server, scope=state.server)
     if group.http2 and not group.ssl and not state.build.does("h2_listener_serves_http1"):
-        state.decide("connection", "closed", "this version serves only HTTP/2 on a cleartext http2 listener", group.listens[0])
+        state.decide(
+            "connection", "closed", "this version serves only HTTP/2 on a cleartext http2 listener", group.listens[0]
+        )
         return Outcome("closed", server=state.server, scope=state.server)
     verify = effective(state.server, "ssl_verify_client")
     if state.arrival.tls and verify.text is not None and verify.text.lower() == "on":
         state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
     return None
-
-
-def client_settings(server: Scope) -> ClientSettings:
-    """The settings of a server that bear on reading a request."""
-    if "client settings" not in server.memo:
-        server.memo["client settings"] = ClientSettings.of(server)
-    return server.memo["client settings"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def _run(state: State, step: str) -> Outcome:
@@ -170,7 +185,9 @@ def _find_location(state: State) -> Next:
         state.decide("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener)
     if found.captures is not None:
         remember_captures(state, found.captures)
-    state.decide("location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None)
+    state.decide(
+        "location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None
+    )
     state.scope = scope
     if scope.all("internal") and not state.internal:
         state.decide("location", "404", "internal", scope.first("internal"))
@@ -237,6 +254,8 @@ def _try_files(state: State) -> Next:
     *names, fallback = placed.args
     for name in names:
         shown = evaluate_text(state, name)
+        if shown == state.fell_back_to != "":
+            return _file(state, placed)
         if shown != "":
             what = shown.reason if isinstance(shown, Unknown) else shown
             state.wonder(Unknown(f"whether there is a file for {what}: taken as not there", placed))
@@ -246,6 +265,7 @@ def _try_files(state: State) -> Next:
     target = evaluate_text(state, fallback)
     if isinstance(target, Unknown):
         raise Unanswerable(target)
+    state.fell_back_to = split_args(target)[0]
     return _jump(state, target, None)
 
 
@@ -282,8 +302,13 @@ def _content(state: State) -> Next:
     if state.method not in _METHODS_OF_FILES:
         state.decide("content", "405", "files are served to GET and HEAD only")
         return _finish(state, 405 if not state.uri.endswith("/") else 403)
+    return _file(state, None)
+
+
+def _file(state: State, origin: Placed | None) -> Outcome:
+    """A file is looked for; the last fallback of a try_files is taken to be there."""
     root = effective(state.scope, "alias" if state.scope.all("alias") else "root")
-    state.decide("content", "a file", "no handler: nginx looks for a file", root.origin)
+    state.decide("content", "a file", "no handler: nginx looks for a file", origin or root.origin)
     state.wonder(Unknown(f"whether there is a file for {state.uri}", root.origin))
     return Outcome("static", server=state.server, scope=state.scope)
 
@@ -298,9 +323,7 @@ def _proxied(state: State) -> Next:
         state.wonder(unknown)
     name = result.upstream.url if result.upstream else "?"
     state.decide("upstream", name, result.handler.name, result.handler)
-    return Outcome(
-        "proxied", state.status_override, forwarded=result, server=state.server, scope=state.scope
-    )
+    return Outcome("proxied", state.status_override, forwarded=result, server=state.server, scope=state.scope)
 
 
 def _returned(state: State, returned: Returned) -> Next:
@@ -408,7 +431,7 @@ def answer(route: Route, request: Request, build: Build) -> Trace:
 
 def _answer(route: Route, request: Request, build: Build) -> Trace:
     config, server = route.server.config, route.server
-    settings = client_settings(server)
+    settings = client_settings(server, build)
     arrival = Arrival(request)
     received = read_request(request, build, settings, lambda _host: (server, settings))
     if isinstance(received, Refused):

@@ -166,7 +166,13 @@ def _declarations(config: Config) -> Iterator[tuple[str, Placed]]:
             elif name in _REGEX_CONTEXTS:
                 for arg in args:
                     yield from ((found, placed) for found in _capture_names(arg))
-            if placed.directive.block is not None and placed.name in ("server", "location", "if", "limit_except", "map"):
+            if placed.directive.block is not None and placed.name in (
+                "server",
+                "location",
+                "if",
+                "limit_except",
+                "map",
+            ):
                 stack.append(scope.child(placed))
             if scope.kind == "map" and name.startswith("~"):
                 yield from ((found, placed) for found in _capture_names(name))
