@@ -8,15 +8,18 @@ from ws101.cli.pasted import read_pasted
 
 URL = "wss://example.com/ws"
 
+CHROME = "WebSocket connection to 'wss://example.com/ws' failed:"
+WHY = "Error during WebSocket handshake: Unexpected response code:"
+
 LINES = {
-    "WebSocket connection to 'wss://example.com/ws' failed: Error during WebSocket handshake: Unexpected response code: 400": 400,
-    "app.js:12 WebSocket connection to 'wss://example.com/ws' failed: Error during WebSocket handshake: Unexpected response code: 502": 502,
-    "WebSocket connection to 'wss://example.com/ws' failed: ": None,
-    "WebSocket connection to wss://example.com/ws failed: Error during WebSocket handshake: Unexpected response code: 400": 400,
+    f"{CHROME} {WHY} 400": 400,
+    f"app.js:12 {CHROME} {WHY} 502": 502,
+    f"{CHROME} ": None,
+    f"WebSocket connection to wss://example.com/ws failed: {WHY} 400": 400,
     "Firefox can’t establish a connection to the server at wss://example.com/ws.": None,
     "The connection to wss://example.com/ws was interrupted while the page was loading.": None,
     "Firefox kann keine Verbindung zu dem Server unter wss://example.com/ws aufbauen.": None,
-    "[Error] WebSocket connection to 'wss://example.com/ws' failed: Unexpected response code: 404": 404,
+    f"[Error] {CHROME} Unexpected response code: 404": 404,
     "Error: Unexpected server response: 426 wss://example.com/ws": 426,
     "websocket: bad handshake (wss://example.com/ws) HTTP 403": 403,
     "http://localhost:5173/src/app.js:7 WebSocket connection to 'wss://example.com/ws' failed": None,
@@ -73,7 +76,9 @@ def test_an_ipv6_address_keeps_its_bracket() -> None:
     assert pasted.url == "ws://[::1]:8080/ws"
 
 
-@pytest.mark.parametrize("text", ["", "check", "example.com/ws", "Unexpected server response: 400", "ftp://example.com/"])
+@pytest.mark.parametrize(
+    "text", ["", "check", "example.com/ws", "Unexpected server response: 400", "ftp://example.com/"]
+)
 def test_text_without_an_address_is_not_a_pasted_line(text: str) -> None:
     assert read_pasted(text) is None
 

@@ -69,7 +69,11 @@ def test_patch_makes_of_the_old_file_exactly_the_new_one(tmp_path: Path, case: t
     target = tmp_path / FILE
     target.write_bytes(text.encode("latin-1"))
     done = subprocess.run(
-        ["patch", "--binary", "-s", "-p0", FILE], input=found.encode("latin-1"), cwd=tmp_path, capture_output=True, check=False
+        ["patch", "--binary", "-s", "-p0", FILE],
+        input=found.encode("latin-1"),
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout
     assert (target.read_bytes() if target.exists() else b"") == new.encode("latin-1")

@@ -61,7 +61,9 @@ def test_a_long_line_is_cut_at_the_terminals_width() -> None:
 
 def test_marks_in_two_files_are_shown_file_by_file() -> None:
     one, two = Source("one", "a b;"), Source("two", "c d;")
-    lines = excerpt({"one": one, "two": two}, [Mark(Span("one", 0, 3)), Mark(Span("two", 0, 3), "and", primary=False)], PLAIN)
+    lines = excerpt(
+        {"one": one, "two": two}, [Mark(Span("one", 0, 3)), Mark(Span("two", 0, 3), "and", primary=False)], PLAIN
+    )
     assert lines == [" --> one:1:1", "1 │ a b;", "  │ ^^^", " ::: two:1:1", "1 │ c d;", "  │ --- and"]
 
 

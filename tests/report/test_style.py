@@ -21,7 +21,9 @@ def test_an_empty_text_gets_no_escape_sequence() -> None:
     assert Style(color=True).paint("error", "") == ""
 
 
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("日本", 4), ("e\u0301", 1), ("\x1b[31mred\x1b[0m", 3), ("", 0)])
+@pytest.mark.parametrize(
+    ("text", "width"), [("abc", 3), ("日本", 4), ("e\u0301", 1), ("\x1b[31mred\x1b[0m", 3), ("", 0)]
+)
 def test_width_counts_columns_and_not_characters(text: str, width: int) -> None:
     assert width_of(text) == width
 

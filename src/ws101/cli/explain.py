@@ -26,6 +26,7 @@ __all__ = ["command"]
 @nginx_options
 @output_options("json")
 def command(
+    *,
     url: str,
     conf: str | None,
     plain: bool,
@@ -40,13 +41,15 @@ def command(
     output: str,
     color: str,
 ) -> int:
-    """What nginx does with a request to URL, step by step: which server, which location, what reaches the backend.
+    r"""What nginx does with a request to URL, step by step: which server, which location, what reaches the backend.
 
     \b
     ws101 explain wss://example.com/ws --conf /etc/nginx
     ws101 explain wss://example.com/ws --conf site.conf --compare
     """
-    from ws101.report import json, variants
+    from ws101.report import variants
+    from ws101.report.json import explain as json
+    from ws101.report.json.base import dump
     from ws101.report.terminal.explain import explain
 
     asked = Asked(url, headers, method, f"HTTP/{http_version}", client_address)
@@ -60,7 +63,7 @@ def command(
         report = json.explain(shown, subject, results[0])
         if compare:
             report["plain"] = json.explain(shown, subject, results[1])
-        console.write_data(json.dump(report))
+        console.write_data(dump(report))
         return 0
     headings = [("plain request" if kind else "opening handshake") if compare else "" for kind in kinds]
     texts = [explain(shown, subject, r, console.style, heading=h) for r, h in zip(results, headings, strict=True)]

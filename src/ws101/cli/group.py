@@ -57,11 +57,10 @@ COMMANDS = (
 class _Commands(click.Group):
     """A group that imports a command when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
         return [entry.name for entry in COMMANDS if find_spec(f"{__package__}.{entry.name}")]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if all(entry.name != cmd_name for entry in COMMANDS) or not find_spec(f"{__package__}.{cmd_name}"):
             return None
         command: click.Command = import_module(f"{__package__}.{cmd_name}").command
@@ -77,7 +76,9 @@ class _Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         there = self.list_commands(ctx)
         for section in dict.fromkeys(entry.section for entry in COMMANDS):
-            rows = [(entry.name, entry.summary) for entry in COMMANDS if entry.section == section and entry.name in there]
+            rows = [
+                (entry.name, entry.summary) for entry in COMMANDS if entry.section == section and entry.name in there
+            ]
             if rows:
                 with formatter.section(section):
                     formatter.write_dl(rows)
@@ -89,7 +90,9 @@ def _unknown(word: str, names: list[str]) -> UsageError:
     if close:
         return UsageError(f"there is no command {word}", help=f"did you mean {PROGRAM} {close[0]}?")
     if Path(word).exists():
-        return UsageError(f"there is no command {word}", help=f"to look for faults in this file: {PROGRAM} check {word}")
+        return UsageError(
+            f"there is no command {word}", help=f"to look for faults in this file: {PROGRAM} check {word}"
+        )
     if "." in word or "/" in word:
         return UsageError(
             f"{word} is neither a command nor an address", help=f"write the scheme: {PROGRAM} wss://{word.lstrip('/')}"

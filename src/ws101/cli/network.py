@@ -7,7 +7,7 @@ from ws101.host.dial import Network, parse_resolve
 __all__ = ["network_of"]
 
 
-def network_of(  # noqa: D417 (as the options are named)
+def network_of(
     *,
     resolves: tuple[str, ...] = (),
     insecure: bool = False,

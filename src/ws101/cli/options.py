@@ -22,11 +22,17 @@ def _joined(*decorators: Callable[[_F], _F]) -> Callable[[_F], _F]:
 
 
 conf_option = click.option(
-    "--conf", metavar="PATH", help="The configuration: nginx.conf, its folder, an 'nginx -T' dump, or - for standard input."
+    "--conf",
+    metavar="PATH",
+    help="The configuration: nginx.conf, its folder, an 'nginx -T' dump, or - for standard input.",
 )
 
 roots_option = click.option(
-    "--root", "roots", multiple=True, metavar="PREFIX=FOLDER", help="Where a copy of another machine's folder lies: /etc/nginx=./nginx."
+    "--root",
+    "roots",
+    multiple=True,
+    metavar="PREFIX=FOLDER",
+    help="Where a copy of another machine's folder lies: /etc/nginx=./nginx.",
 )
 
 header_option = click.option(
@@ -42,15 +48,25 @@ nginx_options = _joined(
 connection_options = _joined(
     header_option,
     click.option("--insecure", "-k", is_flag=True, help="Accept any certificate."),
-    click.option("--resolve", "resolves", multiple=True, metavar="HOST:PORT:ADDR", help="Connect to ADDR for HOST:PORT."),
-    click.option("--timeout", type=click.FloatRange(0.1, 3600), default=10.0, show_default=True, metavar="SECONDS",
-                 help="How long to wait for each step."),
+    click.option(
+        "--resolve", "resolves", multiple=True, metavar="HOST:PORT:ADDR", help="Connect to ADDR for HOST:PORT."
+    ),
+    click.option(
+        "--timeout",
+        type=click.FloatRange(0.1, 3600),
+        default=10.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for each step.",
+    ),
 )
 
 
 def output_options(*formats: str) -> Callable[[_F], _F]:
     """``--format`` with the formats a command has, and ``--color``."""
     return _joined(
-        click.option("--format", "output", type=click.Choice(("terminal", *formats)), default="terminal", show_default=True),
+        click.option(
+            "--format", "output", type=click.Choice(("terminal", *formats)), default="terminal", show_default=True
+        ),
         click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
     )

@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "exit_code"]
 
+
 @click.command()
 @click.argument("url")
 @connection_options
 @click.option("--origin", metavar="ORIGIN", help="The Origin field, as a browser on that site sends it.")
 @click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="Offer a subprotocol; repeatable.")
 @click.option("--extensions", default="", metavar="VALUE", help="Sec-WebSocket-Extensions: permessage-deflate.")
-@click.option("--connection", default="Upgrade", metavar="VALUE", help="The Connection field: 'keep-alive, Upgrade' is Firefox's.")
+@click.option(
+    "--connection", default="Upgrade", metavar="VALUE", help="The Connection field: 'keep-alive, Upgrade' is Firefox's."
+)
 @click.option("--http-version", type=click.Choice(("1.0", "1.1")), default="1.1", help="The version to speak.")
 @click.option("--host", metavar="NAME", help="The Host field, instead of the URL's host.")
 @click.option("--http", "plain", is_flag=True, help="Send a plain request instead of an opening handshake.")
@@ -35,6 +38,7 @@ __all__ = ["command", "exit_code"]
 @click.option("--ipv6", "-6", "family", flag_value=6, type=int, help="Use IPv6 alone.")
 @output_options("json")
 def command(
+    *,
     url: str,
     headers: tuple[str, ...],
     insecure: bool,
@@ -56,7 +60,7 @@ def command(
     output: str,
     color: str,
 ) -> int:
-    """One opening handshake with URL: what was sent, what came back, how long it took, and what is wrong with it.
+    r"""One opening handshake with URL: what was sent, what came back, how long it took, and what is wrong with it.
 
     \b
     ws101 probe wss://example.com/ws
@@ -65,7 +69,8 @@ def command(
     from ws101.cli.network import network_of
     from ws101.host import network as sockets
     from ws101.probes.handshake import HandshakeOptions
-    from ws101.report import json
+    from ws101.report.json import probe as json
+    from ws101.report.json.base import dump
     from ws101.report.terminal.probe import probe
 
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
@@ -89,7 +94,7 @@ def command(
         seen, _ = sockets.handshake(endpoint, options, network)
     console = Console.of(sys.stdout, color)
     if output == "json":
-        console.write_data(json.dump(json.probe(endpoint.url, seen)))
+        console.write_data(dump(json.probe(endpoint.url, seen)))
     else:
         console.write(probe(endpoint.url, seen, console.style))
     return exit_code(seen)

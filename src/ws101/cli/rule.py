@@ -17,14 +17,15 @@ __all__ = ["command"]
 @click.command()
 @click.argument("name", required=False)
 @output_options("json")
-def command(name: str | None, output: str, color: str) -> int:
-    """The page of a rule: what it finds, why it matters, a bad and a good configuration. Without NAME, all rules.
+def command(*, name: str | None, output: str, color: str) -> int:
+    r"""The page of a rule: what it finds, why it matters, a bad and a good configuration. Without NAME, all rules.
 
     \b
     ws101 rule
     ws101 rule upgrade-not-forwarded
     """
-    from ws101.report import json
+    from ws101.report.json import rule as json
+    from ws101.report.json.base import dump
     from ws101.report.terminal import rule as terminal
     from ws101.rules import RULES
 
@@ -32,9 +33,11 @@ def command(name: str | None, output: str, color: str) -> int:
     chosen = [item for item in RULES if name is None or name.lower() in (item.name, item.code.lower())]
     if not chosen and name is not None:
         close = get_close_matches(name, [item.name for item in RULES], n=1)
-        raise UsageError(f"there is no rule {name}", help=f"did you mean {close[0]}?" if close else "ws101 rule lists them")
+        raise UsageError(
+            f"there is no rule {name}", help=f"did you mean {close[0]}?" if close else "ws101 rule lists them"
+        )
     if output == "json":
-        console.write_data(json.dump(json.rules(chosen)))
+        console.write_data(dump(json.rules(chosen)))
     elif name is None:
         console.write(terminal.rules(chosen, console.style))
     else:

@@ -1,6 +1,6 @@
 """A unified diff of edits, exact to the byte, in time that depends on the edits and not on the file.
 
-Only LF ends a line here, as in nginx: CRLF, NEL and form feeds stay inside their lines, so ``patch`` can apply the diff.
+Only LF ends a line here, as in nginx: CR, NEL and form feeds stay inside their lines, so ``patch`` can apply it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _lines(text: str) -> list[str]:
     return [*lines, parts[-1]] if parts[-1] else lines
 
 
-def _hunk(group: Sequence[tuple[str, int, int, int, int]], old: list[str], new: list[str], first: int, shift: int) -> Iterator[str]:
+def _hunk(
+    group: Sequence[tuple[str, int, int, int, int]], old: list[str], new: list[str], first: int, shift: int
+) -> Iterator[str]:
     a, b = (group[0][1], group[-1][2]), (group[0][3], group[-1][4])
     yield f"@@ -{_range(a, first)} +{_range(b, first + shift)} @@\n"
     for tag, old_from, old_to, new_from, new_to in group:

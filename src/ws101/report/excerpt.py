@@ -19,10 +19,10 @@ MASK = "***"
 """What stands for a secret."""
 
 _TAB = "    "
-_SECRET_NAME = r"[^\s;{}]*(?:authorization|cookie|token|secret|passw|api[-_]?key|credential|signature)[^\s;{}]*"
+_PRIVATE = r"[^\s;{}]*(?:authorization|cookie|token|secret|passw|api[-_]?key|credential|signature)[^\s;{}]*"
 _WORD = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s;{}]+"
 _SECRETS = (
-    re.compile(rf"(?i)\b(?:\w+_set_header|add_header|\w+_param|set|map)[ \t]+[\"']?{_SECRET_NAME}[\"']?[ \t]+({_WORD})"),
+    re.compile(rf"(?i)\b(?:\w+_set_header|add_header|\w+_param|set|map)[ \t]+[\"']?{_PRIVATE}[\"']?[ \t]+({_WORD})"),
     re.compile(r"(?i)\b(?:ssl_password_file|secure_link_secret|auth_jwt_key)[ \t]+([^\s;{}]+)"),
     re.compile(r"[a-z]+://[^/\s:@;]+:([^/\s@;]+)@"),
     re.compile(r"(?i)\b(?:basic|bearer)[ \t]+([A-Za-z0-9+/=._~-]{6,})"),
@@ -66,7 +66,8 @@ def _secret_ranges(text: str) -> list[tuple[int, int]]:
 
 def mask_config(text: str) -> str:
     """Configuration text with its secrets masked; a value made of variables alone is none."""
-    parts, at = [], 0
+    parts: list[str] = []
+    at = 0
     for start, end in _secret_ranges(text):
         parts += (text[at:start], MASK)
         at = end
@@ -139,12 +140,12 @@ def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, cont
         shown = cut("".join(cells), max(20, style.width - gutter - 3), style)
         label = style.paint("gutter", str(number).rjust(gutter))
         lines.append(f"{label} {bar} {shown}".rstrip())
-        lines += (_underline(source, number, cells, mark, style, gutter) for mark in by_line.get(number, ()))
+        lines += (_underline(source, cells, mark, style, gutter) for mark in by_line.get(number, ()))
         previous = number
     return lines
 
 
-def _underline(source: Source, number: int, cells: list[str], mark: Mark, style: Style, gutter: int) -> str:
+def _underline(source: Source, cells: list[str], mark: Mark, style: Style, gutter: int) -> str:
     """The line below a marked one; a span over several lines is underlined to the end of its first."""
     start_of_line = mark.span.start - _offset_in_line(source, mark.span.start)
     first = mark.span.start - start_of_line

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ws101.diagnose import Diagnosis, Observed, RootCause
+from ws101.probes.attribution import Answerer
 from ws101.report.diff import diff_lines, paint_diff
 from ws101.report.excerpt import Mark, excerpt
 from ws101.report.style import Style, wrap
 from ws101.report.subject import Subject
 from ws101.report.terminal.explain import tunnel_line, unknown_lines
 from ws101.report.terminal.hops import hop_rows, hops
-from ws101.report.terminal.probe import banner
+from ws101.report.terminal.probe import ANSWERED, banner
 from ws101.report.texts import field, seconds
 from ws101.text import printable
 
 __all__ = ["diagnose"]
 
 _ROLES = {"works": "good", "degraded": "warning", "broken": "error", "unknown": "unknown"}
-_ANSWERED = {"backend": "the backend", "nginx": "nginx itself", "other": "something else", "nobody": "nobody"}
 
 
-def diagnose(found: Diagnosis, subject: Subject | None, style: Style, *, apply_command: str = "", pasted: str = "") -> str:
+def diagnose(
+    found: Diagnosis, subject: Subject | None, style: Style, *, apply_command: str = "", pasted: str = ""
+) -> str:
     """A diagnosis.
 
     Args:
@@ -62,7 +64,7 @@ def _status(seen: Observed, style: Style) -> str:
     if seen.status is None:
         return style.paint(role, "no answer")
     status = style.paint(role, printable(f"{seen.status} {seen.reason}".rstrip()))
-    return f"{status}  answered by {_ANSWERED[seen.answered_by]}, {seconds(_total(seen))}"
+    return f"{status}  answered by {ANSWERED[Answerer(seen.answered_by)]}, {seconds(_total(seen))}"
 
 
 def _total(seen: Observed) -> float:

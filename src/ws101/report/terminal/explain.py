@@ -47,7 +47,11 @@ def explain(
         style: What the terminal can show.
         heading: What kind of request it is, where several are compared.
     """
-    lines = [f"{style.paint('title', url)}{f'  {heading}' if heading else ''}", style.paint("dim", subject.nginx_line), ""]
+    lines = [
+        f"{style.paint('title', url)}{f'  {heading}' if heading else ''}",
+        style.paint("dim", subject.nginx_line),
+        "",
+    ]
     for builds, trace in variants:
         if len(variants) > 1:
             lines += [style.paint("title", f"On {condition(builds)}"), ""]

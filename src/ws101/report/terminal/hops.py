@@ -123,9 +123,8 @@ def _side_by_side(rows: tuple[Row, ...], style: Style, upstream: str, room: int,
         first = pad(chunks[0], middle)
         out = pad(arrow, 2) if row.backend else "  "
         role = "error" if row.lost else "dim"
-        lines.append(
-            f"{margin}{_lost(client, row, style)} {into} {style.paint(role, first)} {out} {_lost(backend, row, style)}".rstrip()
-        )
+        cells = (_lost(client, row, style), into, style.paint(role, first), out, _lost(backend, row, style))
+        lines.append((margin + " ".join(cells)).rstrip())
         lines += [f"{margin}{' ' * (left + 4)}{style.paint(role, chunk)}" for chunk in chunks[1:]]
     return lines
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ws101.http1 import Headers
-from ws101.probes.attribution import attribute
+from ws101.probes.attribution import Answerer, answered_by
 from ws101.probes.core import FAILURES, Check, Connection, HandshakeResult, Observation, TlsFacts, Verdict
 from ws101.report.style import Style, columns, cut, width_of, wrap
 from ws101.report.texts import field, masked, masked_headers, seconds
 from ws101.text import printable
 
-__all__ = ["banner", "probe", "timings_line"]
+__all__ = ["ANSWERED", "banner", "probe", "timings_line"]
+
+ANSWERED = {
+    Answerer.BACKEND: "the backend",
+    Answerer.NGINX: "nginx itself",
+    Answerer.OTHER: "something between",
+    Answerer.NOBODY: "nobody",
+}
+"""Who answered, in words."""
 
 _BANNERS = {
     Verdict.PASSED: ("good-banner", "OPEN"),
@@ -63,10 +71,13 @@ def _exchange(shake: HandshakeResult, connection: Connection | None, style: Styl
         start = printable(shake.raw[:200].decode("latin-1"), limit=200)
         return [*lines, style.paint("title", "Came back"), f"  {start or 'nothing'}"]
     response = shake.response
-    who = attribute(response)
+    who = answered_by(response)
+    said = f"{who.confidence}: {who.evidence[0]}" if who.evidence else who.confidence
     status = printable(f"{response.version} {response.status} {response.reason}")
     role = "good" if response.status == 101 else "error"
-    lines += [f"{style.paint('title', 'Came back')} from {who.name} {style.paint('dim', f'({who.why})')}"]
+    room = style.width - 14 - len(ANSWERED[who.who])
+    said = style.paint("dim", f"({cut(printable(said), room, style)})")
+    lines += [f"{style.paint('title', 'Came back')} from {ANSWERED[who.who]} {said}"]
     lines += [f"  {style.paint(role, status)}", *(f"  {line}" for line in _fields(masked_headers(response.headers)))]
     if shake.body_lines:
         lines += ["", *(f"  {style.paint('dim', style.glyph('bar'))} {printable(line)}" for line in shake.body_lines)]
@@ -90,8 +101,7 @@ def _checks(checks: Sequence[Check], said: str, style: Style) -> list[str]:
 
 def _connection(connection: Connection, style: Style) -> list[str]:
     lines = [style.paint("title", "Timings") + "  " + timings_line(connection, style)]
-    for tried in connection.tried:
-        lines.append(f"  {style.paint('warning', 'not reached')}: {printable(tried)}")
+    lines += [f"  {style.paint('warning', 'not reached')}: {printable(tried)}" for tried in connection.tried]
     if connection.tls is not None:
         lines.append(style.paint("title", "TLS") + "  " + _tls(connection.tls, style))
     return lines

@@ -22,12 +22,18 @@ def rules(every: Iterable[Rule], style: Style) -> str:
         mine = [item for item in ordered if item.level is level]
         if mine:
             rows = [(item.code, item.name, item.page.summary.rstrip(".")) for item in mine]
-            lines += [style.paint(level.value, f"{level.value.capitalize()}s"), *_cut(columns(rows, indent=2), style), ""]
+            lines += [
+                style.paint(level.value, f"{level.value.capitalize()}s"),
+                *_cut(columns(rows, indent=2), style),
+                "",
+            ]
     return "\n".join([*lines, "ws101 rule NAME shows a rule's page."])
 
 
 def _cut(lines: list[str], style: Style) -> list[str]:
-    return [line if len(line) <= style.width else line[: style.width - 1] + style.glyph("ellipsis")[:1] for line in lines]
+    return [
+        line if len(line) <= style.width else line[: style.width - 1] + style.glyph("ellipsis")[:1] for line in lines
+    ]
 
 
 def rule(item: Rule, style: Style) -> str:

@@ -1,0 +1,101 @@
+"""What the JSON reports share."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ws101.findings import Finding, Fix
+from ws101.http1 import Headers, Request
+from ws101.nginx.config import Unknown
+from ws101.report.subject import Subject
+from ws101.report.texts import as_json_text, masked
+from ws101.text import Source, Span
+
+__all__ = ["Json", "dump", "finding", "fix", "headers", "nginx", "request", "span_start", "unknown"]
+
+Json = dict[str, Any]
+
+
+def dump(report: Json) -> str:
+    """The report as text, two blanks a level; what is no UTF-8 stands as a lone surrogate escape."""
+    return json.dumps(report, ensure_ascii=False, indent=2) + "\n"
+
+
+def nginx(subject: Subject) -> Json:
+    """Which nginx."""
+    return {"version": subject.version, "source": subject.source}
+
+
+def unknown(item: Unknown) -> Json:
+    """What could not be known, and the directive that makes it so."""
+    place = item.origin
+    return {
+        "message": as_json_text(item.reason),
+        "file": as_json_text(place.directive.source.path) if place else None,
+        "line": place.directive.line if place else None,
+    }
+
+
+def span_start(source: Source | None, span: Span) -> Json:
+    """File, line and column of a span's start; null where the file could not be read."""
+    at = source.position(span.start) if source else None
+    return {
+        "file": as_json_text(span.path),
+        "line": at.line if at else None,
+        "column": at.column if at else None,
+    }
+
+
+def fix(item: Fix | None) -> Json | None:
+    """A fix and its edits."""
+    if item is None:
+        return None
+    edits = [
+        {"file": as_json_text(e.span.path), "start": e.span.start, "end": e.span.end, "text": as_json_text(e.text)}
+        for e in item.edits
+    ]
+    reason = {"reason": item.reason} if item.reason else {}
+    return {"title": item.title, "safety": item.safety.value, **reason, "edits": edits}
+
+
+def finding(item: Finding, subject: Subject) -> Json:
+    """A finding with its places, 1-based lines and columns."""
+    source = subject.sources.get(item.span.path)
+    end = source.position(item.span.end) if source else None
+    related = [
+        {"message": label.message, **span_start(subject.sources.get(label.span.path), label.span)}
+        for label in item.labels
+    ]
+    return {
+        "rule": item.rule,
+        "code": item.code,
+        "level": item.level.value,
+        "message": as_json_text(item.message),
+        **span_start(source, item.span),
+        "end_line": end.line if end else None,
+        "end_column": end.column if end else None,
+        "related": related,
+        "fix": fix(item.fix),
+        "other_fixes": [fix(other) for other in item.other_fixes],
+        "help": item.help or None,
+    }
+
+
+def headers(fields: Headers) -> list[list[str]]:
+    """Header fields in wire order."""
+    return [[name, value] for name, value in fields]
+
+
+def request(item: Request | None) -> Json | None:
+    """A request, secrets masked."""
+    if item is None:
+        return None
+    shown = masked(item)
+    return {
+        "method": shown.method,
+        "target": shown.target,
+        "version": shown.version,
+        "headers": headers(shown.headers),
+        "raw": shown.encode().decode("latin-1"),
+    }
