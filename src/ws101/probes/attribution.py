@@ -43,7 +43,7 @@ class Attribution:
 _NGINX_PAGE = re.compile(
     r"<html>\r\n<head><title>(?P<title>[^<]*)</title></head>\r\n<body>\r\n<center><h1>[^<]*</h1></center>\r\n"
     r"(?:<center>[^<]*</center>\r\n)?"
-    r"<hr><center>(?P<sign>nginx(?:/[0-9.]+(?: \([^)]*\))?)?|openresty(?:/[0-9.]+)?)</center>\r\n"
+    r"<hr><center>(?P<sign>(?i:nginx|openresty|tengine|angie|freenginx)(?:/[0-9.]+(?: \([^)]*\))?)?)</center>\r\n"
     r"</body>\r\n</html>\r\n(?:<!-- a padding[^>]*-->\r\n)*"
 )
 _EDGES: tuple[tuple[str, str, str], ...] = (
@@ -93,6 +93,7 @@ _REASONS = {
 }
 """nginx's reason phrases (src/http/ngx_http_header_filter_module.c); 405, 503 and 504 differ from the registry's."""
 
+_FAMILY = ("nginx", "openresty", "tengine", "angie")
 _NGINX_ALONE = {405, 503, 504}
 
 
@@ -156,6 +157,9 @@ def _handshake(response: Response) -> Attribution | None:
 def _by_shape(response: Response, behind_nginx: bool) -> Attribution:
     """Without a text that is known: what speaks against nginx's own pages."""
     against = []
+    server = (response.header("Server") or "").lower()
+    if behind_nginx and server and not any(name in server for name in _FAMILY):
+        against.append(f'the Server field is "{server[:60]}", in whose place nginx puts its own name')
     if response.body and not _is_html(response):
         against.append(
             f"the body is {response.header('Content-Type') or 'without a Content-Type'}, nginx's pages are HTML"
