@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.nginx_oracle import Said, nginx_t_all
 
+from tests.nginx_oracle import Said, nginx_t_all
 from ws101.host.binary import NginxBinary
+from ws101.lexer import BUFFER
 from ws101.syntax import (
-    BUFFER,
     MAX_PROBLEMS,
     Directive,
     Tree,

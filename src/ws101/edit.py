@@ -13,7 +13,8 @@ import re
 from collections.abc import Sequence
 
 from ws101.errors import EditError
-from ws101.syntax import BARE_WORD, BUFFER, Directive, Word, comments
+from ws101.lexer import BARE_WORD, BUFFER, comments
+from ws101.syntax import Directive, Word
 from ws101.text import BLANKS, Edit, Source, Span, strip
 
 __all__ = [

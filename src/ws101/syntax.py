@@ -5,25 +5,34 @@ nginx would refuse is reported as a ``Problem`` in nginx's words, and parsing go
 ``nginx -t`` prints; nginx stops there, so the later ones are our reading of the rest.
 
 How it is fast: one regex match per statement, in windows of bounded size.  A statement that does not match is read by
-the tolerant lexer (``tokens``), which also goes on to the window's end, so every input takes linear time.  Nothing here
-recurses, and no directive is known by name but one kind: the body of ``*_by_lua_block { ... }`` is Lua, not nginx.
-
-Every byte of the text belongs to exactly one ``Token``: ``tokens`` proves it.
+the tolerant lexer (``lexer.read_tokens``), which also goes on to the window's end, so every input takes linear time.
+Nothing here recurses, and no directive is known by name but one kind: the body of ``*_by_lua_block { ... }`` is Lua.
 """
 
 from __future__ import annotations
 
 import gc
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ws101.lexer import (
+    BUFFER,
+    HEAD,
+    LUA_BLOCK,
+    STATEMENT,
+    WORDS,
+    Token,
+    comments,
+    decode,
+    quote_of,
+    read_tokens,
+    tokens,
+)
 from ws101.text import BLANKS, Source, Span
 
 __all__ = [
-    "BARE_WORD",
-    "BUFFER",
     "MAX_PROBLEMS",
     "Directive",
     "Problem",
@@ -38,40 +47,11 @@ __all__ = [
     "trailing_comment",
 ]
 
-BUFFER = 4096
-"""The longest word or comment nginx reads, in bytes (src/core/ngx_conf_file.c: NGX_CONF_BUFFER)."""
-
 MAX_PROBLEMS = 1000
 """Parsing garbage records no more problems than this; nginx itself stops at the first."""
 
 _WINDOW = 65536
-_LUA_BLOCK = "_by_lua_block"
-
-_BLANK = r"[ \t\r\n]"
-_TRIVIA = rf"{_BLANK}*+(?:#[^\n]*+{_BLANK}*+)*+"
-_INSIDE = r"[^ \t\r\n;{\\$]*+"
-_BARE = rf"(?:[^ \t\r\n;{{}}#\"'\\$]|\\[\s\S]?+|\$\{{*+){_INSIDE}(?:(?:\\[\s\S]?+|\$\{{*+){_INSIDE})*+"
-_DOUBLE = r'"[^"\\]*+(?:\\[\s\S][^"\\]*+)*+"'
-_SINGLE = r"'[^'\\]*+(?:\\[\s\S][^'\\]*+)*+'"
-_CLOSED = rf"(?:{_DOUBLE}|{_SINGLE})(?=[ \t\r\n;{{)])"
-_REST = rf"(?:{_BLANK}++(?:#[^\n]*+{_BLANK}*+)*+|{_BARE}|{_CLOSED})*+"
-
-BARE_WORD = re.compile(_BARE)
-"""A word without quotes, as far as nginx reads it."""
-
-_STATEMENT = re.compile(rf"{_TRIVIA}(?:({_BARE}|{_CLOSED}){_REST}(?:;|(\{{))|(\}}))")
-_HEAD_REST = re.compile(_REST)
-_TOKEN = re.compile(rf"({_BLANK}++)|(#[^\n]*+)|({_BARE})|([;{{}}])|([\"'])")
-_QUOTED = {'"': re.compile(_DOUBLE), "'": re.compile(_SINGLE)}
-_WORDS = re.compile(
-    rf"{_TRIVIA}(?:({_BARE}"
-    r"|\"[^\"\\]*+(?:\\[\s\S]?+[^\"\\]*+)*+(?:\"|\Z)"
-    r"|'[^'\\]*+(?:\\[\s\S]?+[^'\\]*+)*+(?:'|\Z))|\Z)"
-)
-"""A word and the blanks and comments before it, or those at the end alone."""
-_ESCAPE = re.compile(r"\\([\"'\\trn])")
-_ESCAPED = {'"': '"', "'": "'", "\\": "\\", "t": "\t", "r": "\r", "n": "\n"}
-_LUA = re.compile(r"""--\[(=*)\[|--[^\n]*+|\[(=*)\[|"(?:[^"\\\n]|\\[\s\S])*+"?|'(?:[^'\\\n]|\\[\s\S])*+'?|([{}])""")
+"""Bytes that a failing match can cost, and that the tolerant lexer then goes on for."""
 
 
 class Word(NamedTuple):
@@ -86,21 +66,6 @@ class Word(NamedTuple):
     span: Span
     value: str
     quote: str
-
-
-class Token(NamedTuple):
-    """One stretch of text; the tokens of a text follow one another without a gap.
-
-    Args:
-        kind: ``blank``, ``comment``, ``word``, ``quoted``, ``;``, ``{``, ``}``, ``lua`` (the body of a Lua block)
-            or ``open`` (a quoted word that does not end in time, cut at its line's end).
-        start: Offset of its first byte.
-        end: Offset after its last byte.
-    """
-
-    kind: str
-    start: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +128,7 @@ class Directive:
         """Offset of the ``;`` or ``{`` that ends the words; after the last word if it is missing."""
         if self.block is None:
             return self.end - 1
-        match = _HEAD_REST.match(self.source.text, self.args_start)
+        match = HEAD.match(self.source.text, self.args_start)
         assert match is not None
         return match.end()
 
@@ -180,16 +145,16 @@ class Directive:
     @property
     def args(self) -> tuple[str, ...]:
         """The values of the words after the name, as nginx sees them."""
-        found = _WORDS.findall(self.source.text, self.args_start, self.head_stop)
-        return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else _decode(raw) for raw in found if raw])
+        found = WORDS.findall(self.source.text, self.args_start, self.head_stop)
+        return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else decode(raw) for raw in found if raw])
 
     @property
     def words(self) -> tuple[Word, ...]:
         """All words, the name first, with their places."""
         path = self.source.path
-        found = _WORDS.finditer(self.source.text, self.start, self.head_stop)
+        found = WORDS.finditer(self.source.text, self.start, self.head_stop)
         return tuple(
-            [Word(Span(path, *match.span(1)), _decode(match[1]), _quote_of(match[1])) for match in found if match[1]]
+            [Word(Span(path, *match.span(1)), decode(match[1]), quote_of(match[1])) for match in found if match[1]]
         )
 
     @property
@@ -227,7 +192,7 @@ class Directive:
     @property
     def raw_block(self) -> str | None:
         """The Lua code of a ``*_by_lua_block``; None for every other directive."""
-        if self.block is None or not self.name.endswith(_LUA_BLOCK):
+        if self.block is None or not self.name.endswith(LUA_BLOCK):
             return None
         return self.source.text[self.block_start + 1 : self.block_end]
 
@@ -303,31 +268,6 @@ def parse(source: Source) -> Tree:
             gc.enable()
 
 
-def tokens(source: Source) -> Iterator[Token]:
-    """The tokens of a text, without a gap from its first byte to its last."""
-    return _lex(source.text, 0, _ignore)
-
-
-def comments(source: Source, containing: str = "#", start: int = 0, end: int | None = None) -> Iterator[Span]:
-    """The comments of a text that contain a string, each from its ``#`` to before the LF.
-
-    Args:
-        source: The text.
-        containing: What to look for; nothing is read if the text does not hold it.
-        start: Where to begin: between two directives.
-        end: Comments that begin at or after this offset are left out.
-    """
-    text = source.text
-    limit = text.rfind(containing, start, end) + 1
-    if not limit:
-        return
-    for kind, at, stop in _lex(text, start, _ignore):
-        if at >= limit:
-            return
-        if kind == "comment" and text.find(containing, at, stop) >= 0:
-            yield Span(source.path, at, stop)
-
-
 _TRAILING = re.compile(r"[ \t]*+(#[^\n]*+)")
 
 
@@ -338,120 +278,6 @@ def trailing_comment(directive: Directive) -> Span | None:
         if directive.closed and (match := _TRAILING.match(directive.source.text, end)):
             return Span(directive.source.path, *match.span(1))
     return None
-
-
-def _unescape(raw: str) -> str:
-    return _ESCAPE.sub(lambda match: _ESCAPED[match[1]], raw) if "\\" in raw else raw
-
-
-def _decode(raw: str) -> str:
-    """A word's value from its text, quotes included; the closing quote may be missing."""
-    quote = _quote_of(raw)
-    if not quote:
-        return _unescape(raw)
-    # An escaped quote at the end does not close the word.
-    closed = raw[-1] == quote and len(raw) > 1 and (raw[-2] != "\\" or _QUOTED[quote].fullmatch(raw))
-    return _unescape(raw[1:-1] if closed else raw[1:])
-
-
-def _quote_of(raw: str) -> str:
-    return raw[0] if raw[0] in "\"'" else ""
-
-
-_Report = Callable[[str, int, int, int, int], None]
-"""Told of (message, span start, span end, offset that gives nginx's line, ``Problem.offset``)."""
-
-
-def _ignore(message: str, start: int, end: int, place: int, offset: int) -> None:
-    pass
-
-
-def _lex(text: str, pos: int, report: _Report) -> Iterator[Token]:
-    """Tokens from a statement's start on; reports what concerns single words, not the grammar of statements."""
-    size = len(text)
-    name = ""
-    while pos < size:
-        match = _TOKEN.match(text, pos)
-        assert match is not None, "every byte starts a token"
-        kind, end = match.lastindex, match.end()
-        if kind == 1:
-            yield Token("blank", pos, end)
-        elif kind == 2:
-            if end - pos >= BUFFER and size > pos + BUFFER:
-                _too_long(text, pos, pos, end, report)
-            yield Token("comment", pos, end)
-        elif kind == 3:
-            if end - pos >= BUFFER - 1 and size > pos + BUFFER and (end - pos >= BUFFER or text[end] not in ";{"):
-                _too_long(text, pos, pos, end, report)
-            name = name or text[pos:end]
-            yield Token("word", pos, end)
-        elif kind == 4:
-            yield Token(text[pos], pos, end)
-            if text[pos] == "{" and name.endswith(_LUA_BLOCK):
-                stop = _lua_end(text, end)
-                if stop > end:
-                    yield Token("lua", end, stop)
-                end = stop
-            name = ""
-        else:
-            token = _lex_quoted(text, pos, report)
-            yield token
-            name = name or text[pos + 1 : token.end - 1]
-            end = token.end
-        pos = end
-
-
-def _lex_quoted(text: str, start: int, report: _Report) -> Token:
-    quote, begin, size = text[start], start + 1, len(text)
-    match = _QUOTED[quote].match(text, start, begin + BUFFER)
-    end = match.end() if match else size
-    after = text[end : end + 1]
-    # After 4095 bytes and the quote the buffer is read up: then nginx needs the word to end the statement.
-    fits = end - begin < BUFFER - 1 or (end - begin < BUFFER and after not in " \t\r\n") or size <= begin + BUFFER
-    if match and fits:
-        if after and after not in " \t\r\n;{})":  # the parser reports the "}"
-            report(f'unexpected "{after}"', end, end + 1, end, end)
-        return Token("quoted", start, end)
-    if match:
-        _too_long(text, begin, start, end, report)
-        return Token("quoted", start, end)
-    end = _line_stop(text, begin)
-    if size > begin + BUFFER:
-        report(f'too long parameter, probably missing terminating "{quote}" character', start, end, start, start)
-    else:
-        report('unexpected end of file, expecting ";" or "}"', start, end, size, start)
-    return Token("open", start, end)
-
-
-def _too_long(text: str, begin: int, start: int, end: int, report: _Report) -> None:
-    report(f'too long parameter "{text[begin : begin + 10]}..." started', start, end, start, start)
-
-
-def _line_stop(text: str, begin: int) -> int:
-    """Where to cut a quoted word without an end: before a ``;`` or ``{`` that ends its line, else at the line's end."""
-    end = text.find("\n", begin)
-    end = len(text) if end < 0 else end
-    while end > begin and text[end - 1] in " \t\r":
-        end -= 1
-    return end - 1 if end > begin and text[end - 1] in ";{" else end
-
-
-def _lua_end(text: str, pos: int) -> int:
-    """Offset of the ``}`` that closes a Lua block opened just before ``pos``; the text's end if there is none."""
-    depth = 1
-    while match := _LUA.search(text, pos):
-        pos = match.end()
-        level = match[1] if match[1] is not None else match[2]
-        if level is not None:
-            closing = text.find(f"]{level}]", pos)
-            if closing < 0:
-                break
-            pos = closing + len(level) + 2
-        elif match[3]:
-            depth += 1 if match[3] == "{" else -1
-            if not depth:
-                return pos - 1
-    return len(text)
 
 
 class _Parser:
@@ -493,7 +319,7 @@ class _Parser:
         known = names.get
         again = True
         limit = min(pos + _WINDOW, self.size)
-        scanner = _STATEMENT.scanner(self.text, pos, limit)  # type: ignore[attr-defined]
+        scanner = STATEMENT.scanner(self.text, pos, limit)  # type: ignore[attr-defined]
         for match in iter(scanner.match, None):
             end = match.end()
             kind = match.lastindex
@@ -510,12 +336,12 @@ class _Parser:
                 raw = match[1]
                 name = known(raw)
                 if name is None:
-                    name = names[raw] = _decode(raw)
+                    name = names[raw] = decode(raw)
                 start, args_start = match.span(1)
                 if kind == 1:
                     siblings.append(Directive(source, name, start, args_start, end, None, parent))
                 else:
-                    if name[-13:] == _LUA_BLOCK:
+                    if name[-13:] == LUA_BLOCK:
                         again = False
                         break
                     block: list[Directive] = []
@@ -531,7 +357,7 @@ class _Parser:
         """Read statements token by token, at least one, until the offset ``until`` is passed; the offset reached."""
         words: list[Token] = []
         in_lua = False
-        for token in _lex(self.text, pos, self.report):
+        for token in read_tokens(self.text, pos, self.report):
             kind, start, end = token
             if kind in ("word", "quoted", "open"):
                 words.append(token)
@@ -567,7 +393,7 @@ class _Parser:
         directive.block = block
         self.stack.append((self.siblings, self.parent, False))
         self.siblings, self.parent = block, directive
-        return directive.name.endswith(_LUA_BLOCK)
+        return directive.name.endswith(LUA_BLOCK)
 
     def _end(self, words: list[Token], start: int, end: int) -> None:
         """A ``;``."""
@@ -592,7 +418,7 @@ class _Parser:
 
     def _append(self, words: list[Token], stop: int, end: int, *, terminated: bool) -> Directive:
         _, start, args_start = words[0]
-        name = _decode(self.text[start:args_start])
+        name = decode(self.text[start:args_start])
         directive = _Stopped(self.source, name, start, args_start, end, None, self.parent)
         directive.stop(stop, terminated)
         self.siblings.append(directive)
