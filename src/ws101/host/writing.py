@@ -31,7 +31,20 @@ from dataclasses import dataclass
 from ws101.errors import ApplyError
 from ws101.host.files import os_path, read_fd
 
-__all__ = ["Fault", "Pending", "commit", "discard", "no_fault", "prepare", "put_back", "resolve", "write_atomic"]
+__all__ = [
+    "Fault",
+    "Pending",
+    "commit",
+    "discard",
+    "holds",
+    "mode_of",
+    "no_fault",
+    "prepare",
+    "put_back",
+    "refused",
+    "resolve",
+    "write_atomic",
+]
 
 Fault = Callable[[str], None]
 """Called with a step's name when the step is reached; tests let the world break there."""
@@ -99,7 +112,7 @@ def write_atomic(path: str, data: bytes | None, *, expected: bytes | None) -> No
     try:
         commit(pending)
     except OSError as error:
-        raise _refused(error, path) from error
+        raise refused(error, path) from error
     finally:
         discard(pending)
 
@@ -134,7 +147,7 @@ def prepare(
                     fault("staged")
     except OSError as error:
         discard(pending)
-        raise _refused(error, path) from error
+        raise refused(error, path) from error
     except BaseException:
         discard(pending)
         raise
@@ -176,7 +189,7 @@ def put_back(pending: Pending, *, torn: bool = False) -> bool:
     Raises:
         ApplyError: The file holds neither the old nor the new bytes: someone else's change, which is kept.
     """
-    now = _content(pending.real)
+    now = holds(pending.real)
     if now == pending.old:
         discard(pending)
         return False
@@ -185,13 +198,13 @@ def put_back(pending: Pending, *, torn: bool = False) -> bool:
             _CHANGED, where=pending.path, help="it was left as it is; the old bytes are in the state folder"
         )
     back = Pending(pending.path, pending.real, pending.sibling, now, pending.old, pending.in_place)
-    if not back.in_place and (back.new is None or _content(pending.sibling) != back.new):
+    if not back.in_place and (back.new is None or holds(pending.sibling) != back.new):
         discard(pending)
         back = prepare(pending.real, pending.old, expected=now, tag=pending.sibling.rpartition(".")[2])
     try:
         commit(back)
     except OSError as error:
-        raise _refused(error, pending.path) from error
+        raise refused(error, pending.path) from error
     discard(back)
     return True
 
@@ -228,7 +241,7 @@ def resolve(path: str) -> str:
                     done = b"/" if target.startswith(b"/") else done
                     todo.extend(reversed(target.split(b"/")))
     except OSError as error:
-        raise _refused(error, path) from error
+        raise refused(error, path) from error
     return done.decode("latin-1")
 
 
@@ -281,8 +294,8 @@ def _opened(at: int, real: str) -> Iterator[int | None]:
         os.close(fd)
 
 
-def _content(real: str) -> bytes | None:
-    """The bytes under a resolved name, None if there is no such file.
+def holds(real: str) -> bytes | None:
+    """The bytes of a file by its resolved name, None if there is no such file.
 
     Raises:
         ApplyError: It cannot be read.
@@ -291,7 +304,7 @@ def _content(real: str) -> bytes | None:
         with _folder(real) as at, _opened(at, real) as fd:
             return None if fd is None else read_fd(fd, real)
     except OSError as error:
-        raise _refused(error, real) from error
+        raise refused(error, real) from error
 
 
 def _check(at: int, old: int | None, pending: Pending) -> None:
@@ -389,13 +402,19 @@ def _xattrs(fd: int) -> dict[str, bytes]:
 
 
 def _new_attributes(fd: int, like: str) -> None:
-    mode = 0o644
     if like:
         found = os.stat(os_path(like))
-        mode = stat.S_IMODE(found.st_mode) & 0o666
         with contextlib.suppress(PermissionError):
             os.fchown(fd, found.st_uid, found.st_gid)
-    os.fchmod(fd, mode)
+    os.fchmod(fd, mode_of(like))
+
+
+def mode_of(path: str) -> int:
+    """The permission bits that a new file beside this one gets; 0644 if it is not there."""
+    try:
+        return stat.S_IMODE(os.stat(os_path(path)).st_mode) & 0o666
+    except OSError:
+        return 0o644
 
 
 def _create(at: int, pending: Pending) -> None:
@@ -481,7 +500,8 @@ def _leaf(path: str) -> bytes:
     return os.path.basename(os_path(path))
 
 
-def _refused(error: OSError, path: str) -> ApplyError:
+def refused(error: OSError, path: str) -> ApplyError:
+    """What the system said, as an error for people."""
     number = error.errno or errno.EIO
     message, help_line = _REASONS.get(number, (error.strerror or os.strerror(number), ""))
     return ApplyError(message, where=path, help=help_line)

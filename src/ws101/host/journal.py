@@ -1,0 +1,309 @@
+"""What a change did so far, written down before it is done: the state folder, its lock, and one journal a change.
+
+::
+
+    STATE/lock                          held while a change is made
+    STATE/changes/ID/journal.jsonl      one line a step, on the disk before the step is taken
+    STATE/changes/ID/0.old 0.new ...    the bytes of every file concerned, before and after
+
+A journal whose last word is missing belongs to a change that was interrupted.  Backups lie here and nowhere else, so no
+``include`` can ever load one, and the folder is readable by its owner alone, because configuration may hold secrets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from ws101.errors import ApplyError
+from ws101.host.files import os_path
+
+__all__ = ["CLOSED", "Change", "FileRecord", "Journal", "changes", "digest", "lock", "new_id", "state_folder"]
+
+CLOSED = ("applied", "rolled back", "not started")
+"""The steps that end a journal."""
+
+_POLL = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that a change concerns.
+
+    Args:
+        path: Its name as the caller knows it.
+        real: The name with symlinks followed.
+        sibling: The dot name beside it that holds the other version while the change is made.
+        old: SHA-256 of its bytes before, None if there was no such file.
+        new: SHA-256 of its bytes afterwards, None if it was removed.
+        in_place: Why it is written in place; empty if it is swapped whole.
+    """
+
+    path: str
+    real: str
+    sibling: str
+    old: str | None
+    new: str | None
+    in_place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change as its journal tells it.
+
+    Args:
+        id: Sorts by time.
+        at: When it began, in seconds since the epoch.
+        title: What it was, for people.
+        state: ``applied``, ``rolled back``, ``not started``, ``undone`` or ``interrupted``.
+        proof: Why it was kept or rolled back.
+        files: The files concerned.
+        undoes: The change that this one took back; empty for any other.
+    """
+
+    id: str
+    at: float
+    title: str
+    state: str
+    proof: str
+    files: tuple[FileRecord, ...]
+    undoes: str = ""
+
+
+class Journal:
+    """The journal of one change.
+
+    Args:
+        folder: ``STATE/changes/ID``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: list[dict[str, object]] = []
+        self._path = folder / "journal.jsonl"
+        with contextlib.suppress(FileNotFoundError):
+            self.entries = [*_entries(self._path.read_bytes())]
+
+    @classmethod
+    def create(cls, state: Path, change: str) -> Journal:
+        """Begin a journal; the folder is on the disk when this returns.
+
+        Raises:
+            ApplyError: The state folder cannot be written.
+        """
+        folder = state / "changes" / change
+        try:
+            folder.mkdir(parents=True, mode=0o700)
+            for parent in (folder.parent, state):
+                _sync(parent)
+        except OSError as error:
+            raise _no_state(error, state) from error
+        return cls(folder)
+
+    @property
+    def id(self) -> str:
+        """The change's id."""
+        return self.folder.name
+
+    @property
+    def closed(self) -> bool:
+        """Whether the change came to its end, one way or the other."""
+        return any(entry.get("step") in CLOSED for entry in self.entries)
+
+    def has(self, step: str) -> bool:
+        """Whether a step was begun."""
+        return any(entry.get("step") == step for entry in self.entries)
+
+    def first(self, step: str) -> dict[str, object]:
+        """The facts of a step's first entry; empty if there is none."""
+        return next((entry for entry in self.entries if entry.get("step") == step), {})
+
+    def append(self, step: str, **facts: object) -> None:
+        """Write down a step; it is on the disk when this returns.
+
+        Raises:
+            ApplyError: It could not be written.
+        """
+        entry = {"step": step, "at": time.time(), **facts}
+        line = json.dumps(entry).encode("ascii") + b"\n"
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                size = os.fstat(fd).st_size
+                if size and os.pread(fd, 1, size - 1) != b"\n":  # a line torn by an earlier end
+                    line = b"\n" + line
+                os.write(fd, line)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            if not self.entries:
+                _sync(self.folder)
+        except OSError as error:
+            raise _no_state(error, self.folder) from error
+        self.entries.append(entry)
+
+    def keep(self, name: str, data: bytes | None) -> None:
+        """Keep the bytes of a file under a name; it is on the disk when this returns.
+
+        Raises:
+            ApplyError: It could not be written.
+        """
+        if data is None:
+            return
+        try:
+            fd = os.open(
+                self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+            )
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(fd)
+            _sync(self.folder)
+        except OSError as error:
+            raise _no_state(error, self.folder) from error
+
+    def kept(self, name: str) -> bytes | None:
+        """The bytes kept under a name, None if there are none."""
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def forget(self) -> None:
+        """Remove the journal of a change that never touched a file."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def files(self) -> tuple[FileRecord, ...]:
+        """The files concerned."""
+        records = cast("list[dict[str, str]]", self.first("begin").get("files", []))
+        return tuple(FileRecord(**record) for record in records)
+
+    @property
+    def change(self) -> Change:
+        """What the journal tells."""
+        begin, end = self.first("begin"), next((e for e in self.entries if e.get("step") in CLOSED), {})
+        state = "undone" if self.has("undone") else str(end.get("step", "interrupted"))
+        return Change(
+            self.id,
+            cast("float", begin.get("at", 0.0)),
+            str(begin.get("title", "")),
+            state,
+            str(end.get("reason", "")),
+            self.files,
+            str(begin.get("undoes", "")),
+        )
+
+
+def state_folder(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Where changes are remembered: the folder named, else ``$WS101_STATE``, else ``/var/lib/ws101`` for root, else
+    ``$XDG_STATE_HOME/ws101`` or ``~/.local/state/ws101``.
+    """
+    named = explicit or os.environ.get("WS101_STATE")
+    if named:
+        return Path(named).absolute()
+    if os.geteuid() == 0:
+        return Path("/var/lib/ws101")
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "ws101"
+
+
+@contextlib.contextmanager
+def lock(state: Path, conf_folder: str = "", *, wait: float = 10.0) -> Iterator[None]:
+    """Hold the lock of the state folder, and that of the configuration's folder against runs with another state folder.
+
+    Args:
+        state: The state folder, made if there is none.
+        conf_folder: The folder of the main configuration file.
+        wait: Seconds to wait for another run.
+
+    Raises:
+        ApplyError: Another run still holds it, or the state folder cannot be written.
+    """
+    with contextlib.ExitStack() as held:
+        try:
+            state.mkdir(parents=True, mode=0o700, exist_ok=True)
+            own = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise _no_state(error, state) from error
+        held.callback(os.close, own)
+        deadline = time.monotonic() + wait
+        _acquire(own, deadline, lambda: os.pread(own, 20, 0).decode("ascii", "replace").strip())
+        os.truncate(own, 0)
+        os.pwrite(own, str(os.getpid()).encode("ascii"), 0)
+        if conf_folder:
+            with contextlib.suppress(OSError):  # what cannot be locked (some network file systems) is not
+                folder = os.open(os_path(conf_folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                held.callback(os.close, folder)
+                _acquire(folder, deadline, lambda: "")
+        yield
+
+
+def _acquire(fd: int, deadline: float, holder: Callable[[], str]) -> None:
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(_POLL)
+                continue
+        who = holder()
+        raise ApplyError(
+            "another run is changing this configuration" + (f" (process {who})" if who else ""),
+            help="wait until it is done and try again",
+        )
+
+
+def changes(state: Path) -> tuple[Journal, ...]:
+    """Every journal of a state folder, oldest first."""
+    try:
+        folders = sorted(path for path in (state / "changes").iterdir() if path.is_dir())
+    except OSError:
+        return ()
+    return tuple(journal for journal in map(Journal, folders) if journal.entries)
+
+
+def new_id() -> str:
+    """An id for a change: sorts by time, and is not the same twice."""
+    now = time.time_ns()
+    stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now // 10**9))
+    return f"{stamp}-{now // 1000 % 10**6:06d}-{os.urandom(2).hex()}"
+
+
+def digest(data: bytes | None) -> str | None:
+    """SHA-256 in hexadecimal; None of None."""
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _entries(data: bytes) -> Iterator[dict[str, object]]:
+    for line in data.split(b"\n"):
+        with contextlib.suppress(ValueError):  # a torn line was never acted upon
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                yield entry
+
+
+def _sync(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _no_state(error: OSError, folder: Path) -> ApplyError:
+    return ApplyError(
+        f"the state folder cannot be written: {error.strerror}",
+        where=str(folder),
+        help="name another one with WS101_STATE, or run it as the owner",
+    )
