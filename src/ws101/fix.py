@@ -1,0 +1,243 @@
+"""``fix``: apply the rules' fixes until nothing is left, and prove that no other request notices.
+
+Theory of operation.  In each round the fixes that do not get in each other's way are applied together, and the result
+is parsed again.  A fix that calls itself safe must prove it: for every route of both configurations, a plain GET and POST
+must have the same outcome before and after.  If they don't, the fixes are tried one by one, and those that
+change an outcome become unsafe, with the difference as the reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ws101.check import CheckReport, Entry, check
+from ws101.findings import Finding, Fix, Level, Safety
+from ws101.nginx.build import Build
+from ws101.nginx.config import Config, Files, MemoryFiles
+from ws101.rules import RULES
+from ws101.rules.base.aims import location_of
+from ws101.rules.base.options import Options
+from ws101.rules.base.registry import Rule
+from ws101.rules.base.sameness import Difference, same_outcomes
+from ws101.syntax import Directive
+from ws101.text import Edit, apply
+
+__all__ = ["Applied", "FixResult", "Overlay", "changed", "fix", "proven", "with_edits"]
+
+ROUNDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A fix that was applied, and the finding it removes."""
+
+    finding: Finding
+    fix: Fix
+
+
+@dataclass(frozen=True, slots=True)
+class FixResult:
+    """What came of fixing.
+
+    Args:
+        texts: The new text (latin-1) of each file that changed or is new, by path.
+        applied: The fixes, in the order in which they were applied.
+        report: What the rules say now; fixes that were held back stand there, with the reason.
+        before: What they said at first.
+    """
+
+    texts: Mapping[str, str]
+    applied: tuple[Applied, ...]
+    report: CheckReport
+    before: CheckReport
+
+    @property
+    def config(self) -> Config:
+        """The fixed configuration."""
+        return self.report.config
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether error findings remain."""
+        return any(finding.level is Level.ERROR for finding in self.report.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """Files with some of them replaced or added."""
+
+    base: Files
+    texts: Mapping[str, str]
+
+    def read(self, path: str) -> bytes:
+        """The bytes of a file."""
+        return self.texts[path].encode("latin-1") if path in self.texts else self.base.read(path)
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The paths that match, sorted by bytes."""
+        added = MemoryFiles(dict.fromkeys(self.texts, b"")).glob(pattern)
+        return tuple(sorted({*self.base.glob(pattern), *added}))
+
+
+def changed(config: Config, texts: Mapping[str, str]) -> Config:
+    """The configuration with other texts in some of its files."""
+    base = config.files.base if isinstance(config.files, Overlay) else config.files
+    old = config.files.texts if isinstance(config.files, Overlay) else {}
+    files = Overlay(base, {**old, **texts})
+    return Config(files, config.path, context=config.fragment, complete=config.complete, inside=config.inside)
+
+
+def with_edits(config: Config, edits: Iterable[Edit]) -> Config:
+    """The configuration with edits applied.
+
+    Raises:
+        EditError: If two edits overlap.
+    """
+    by_path: dict[str, list[Edit]] = {}
+    for edit in dict.fromkeys(edits):
+        by_path.setdefault(edit.span.path, []).append(edit)
+    sources = config.sources
+    texts = {path: apply(sources[path].text if path in sources else "", found) for path, found in by_path.items()}
+    return changed(config, texts)
+
+
+def fix(
+    config: Config,
+    builds: Sequence[Build],
+    options: Options | None = None,
+    *,
+    unsafe: bool = False,
+    rules: Sequence[Rule] = RULES,
+) -> FixResult:
+    """Apply fixes until nothing is left to fix, 10 rounds at most.
+
+    Args:
+        config: The configuration.
+        builds: The nginx it runs on; several if that is unknown.
+        options: What the user asks for.
+        unsafe: Whether fixes that change other requests are wanted too.
+        rules: The rules to run.
+
+    Raises:
+        UsageError: If a told URL is no WebSocket's URL.
+    """
+    options = options or Options()
+    now, applied = config, []
+    before: CheckReport | None = None
+    for _ in range(ROUNDS):
+        report = proven(check(now, builds, options, rules=rules), options)
+        before = before or report
+        chosen = _choose(report.entries, unsafe=unsafe)
+        if not chosen:
+            break
+        after = with_edits(now, (edit for item in chosen for edit in item.fix.edits))
+        if _new_problems(now, after):
+            chosen = [item for item in chosen if not _new_problems(now, with_edits(now, item.fix.edits))][:1]
+            if not chosen:
+                break
+            after = with_edits(now, chosen[0].fix.edits)
+        applied += chosen
+        now = after
+    else:
+        report = proven(check(now, builds, options, rules=rules), options)
+    assert before is not None, "there is at least one round"
+    texts = dict(now.files.texts) if isinstance(now.files, Overlay) and now is not config else {}
+    kept = config.files.texts if isinstance(config.files, Overlay) else {}
+    return FixResult({p: t for p, t in texts.items() if kept.get(p) != t}, tuple(applied), report, before)
+
+
+def proven(report: CheckReport, options: Options) -> CheckReport:
+    """The report with the safety of its fixes proven: those that change another request's outcome become unsafe."""
+    entries = [_shared(entry, report) for entry in report.entries]
+    claimed = _compatible([entry for entry in entries if _is_safe(entry.finding.fix)])
+    reasons = _refuted(report, options, claimed)
+    rest = [e for e in entries if _is_safe(e.finding.fix) and e not in claimed]
+    while rest:
+        group = _compatible(rest)
+        reasons |= _refuted(report, options, group)
+        rest = [entry for entry in rest if entry not in group]
+    return replace(report, entries=tuple(_demoted(e, reasons[id(e)]) if id(e) in reasons else e for e in entries))
+
+
+def _is_safe(fix: Fix | None) -> bool:
+    return fix is not None and fix.safety is Safety.SAFE
+
+
+def _demoted(entry: Entry, reason: str) -> Entry:
+    found = entry.finding.fix
+    assert found is not None, "only a fix can be demoted"
+    unsafe = replace(found, safety=Safety.UNSAFE, reason=reason)
+    return replace(entry, finding=replace(entry.finding, fix=unsafe))
+
+
+def _refuted(report: CheckReport, options: Options, entries: Sequence[Entry]) -> dict[int, str]:
+    """Of fixes that call themselves safe: those that are not, and why."""
+    if not entries or not _differences(report, options, entries):
+        return {}
+    if len(entries) == 1:
+        return {id(entries[0]): _differences(report, options, entries)[0].text}
+    middle = len(entries) // 2
+    return _refuted(report, options, entries[:middle]) | _refuted(report, options, entries[middle:])
+
+
+def _differences(report: CheckReport, options: Options, entries: Sequence[Entry]) -> tuple[Difference, ...]:
+    edits = [edit for entry in entries if entry.finding.fix for edit in entry.finding.fix.edits]
+    after = with_edits(report.config, edits)
+    return same_outcomes(report.config, after, report.builds, options)
+
+
+def _shared(entry: Entry, report: CheckReport) -> Entry:
+    """A fix in a file that is included from several places is unsafe if only some of them have the fault."""
+    if not _is_safe(entry.finding.fix):
+        return entry
+    asked = {location_of(place) for place in entry.places}
+    for opener in {place.opener.directive for place in asked if place.opener is not None}:
+        everywhere = _placements(report)[opener]
+        have = sum(place.opener is not None and place.opener.directive is opener for place in asked)
+        if have < everywhere:
+            reason = f"{opener.source.path} is included in {everywhere} places, and only {have} of them have this fault"
+            return _demoted(entry, reason)
+    return entry
+
+
+def _placements(report: CheckReport) -> Counter[Directive]:
+    """How often each location block stands in the configuration."""
+    memo = report.config.main.memo
+    key = "fix: placements"
+    if key not in memo:
+        scopes = {location_of(route.location) for route in report.config.routes()}
+        memo[key] = Counter(scope.opener.directive for scope in scopes if scope.opener is not None)
+    found = memo[key]
+    assert isinstance(found, Counter)
+    return found
+
+
+def _choose(entries: Sequence[Entry], *, unsafe: bool) -> list[Applied]:
+    """The fixes to apply together: the first to bite first, none that touches another."""
+    wanted = [e for e in entries if e.finding.fix and (unsafe or e.finding.fix.safety is Safety.SAFE)]
+    return [Applied(e.finding, e.finding.fix) for e in _compatible(wanted) if e.finding.fix]
+
+
+def _compatible(entries: Sequence[Entry]) -> list[Entry]:
+    """The entries whose edits don't overlap or touch those of an earlier one; equal edits are one."""
+    taken: dict[str, list[Edit]] = {}
+    chosen: list[Entry] = []
+    for entry in entries:
+        edits = entry.finding.fix.edits if entry.finding.fix else ()
+        if any(_clashes(edit, other) for edit in edits for other in taken.get(edit.span.path, ())):
+            continue
+        chosen.append(entry)
+        for edit in edits:
+            taken.setdefault(edit.span.path, []).append(edit)
+    return chosen
+
+
+def _clashes(edit: Edit, other: Edit) -> bool:
+    return edit != other and edit.span.start <= other.span.end and other.span.start <= edit.span.end
+
+
+def _new_problems(old: Config, new: Config) -> bool:
+    known = Counter((p.span.path, p.message) for p in old.problems)
+    return bool(Counter((p.span.path, p.message) for p in new.problems) - known)

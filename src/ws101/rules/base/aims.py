@@ -1,0 +1,232 @@
+"""Which routes are meant for WebSockets, and how we know.
+
+*Told*: by a URL, or by a comment ``# ws101: websocket``.  *Shown*: the configuration itself forwards upgrade header
+fields there, or tries to.  *Hinted*: a whole path segment of the location's name.  Only told and shown make errors.
+
+Fields set in a location speak for that location.  Fields set for a whole server or for ``http`` reach every location
+below; they are taken as meant for those whose names hint at WebSockets, or if there is none, for those they reach, or
+if they reach none, for all.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ws101.nginx.config import Config, Placed, Route, Scope
+from ws101.nginx.inherit import level_of
+from ws101.nginx.maps import map_tables
+from ws101.nginx.outcome import Trace
+from ws101.nginx.templates import parse_template
+from ws101.rules.base.hints import hinted_by
+from ws101.rules.base.remarks import Remark
+from ws101.syntax import Directive
+from ws101.text import lower
+
+__all__ = ["Aim", "Intent", "attempts_upgrade", "find_aims", "is_upgrade_map", "location_of", "slash_redirect"]
+
+_HEADER = "proxy_set_header"
+_OUTER = ("http", "server")
+
+
+class Intent(enum.Enum):
+    """How sure it is that a route is meant for WebSockets."""
+
+    TOLD = "told"
+    SHOWN = "shown"
+    HINTED = "hinted"
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether faults there are errors."""
+        return self is not Intent.HINTED
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """A route that is, or may be, meant for WebSockets.
+
+    Args:
+        route: The route.
+        intent: How sure it is.
+        why: How we know, one clause.
+        urls: The told URLs that lead to it.
+        example: For fields set in another location that would answer here if this one did not exist: that location.
+    """
+
+    route: Route
+    intent: Intent
+    why: str
+    urls: tuple[str, ...] = ()
+    example: Scope | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The location (or ``if``) that answers."""
+        return self.route.location
+
+
+def location_of(scope: Scope) -> Scope:
+    """The location block of a route: the scope itself, or the one around an ``if`` or ``limit_except``."""
+    return next((s for s in scope.outward if s.kind in ("location", "server")), scope)
+
+
+def slash_redirect(trace: Trace) -> Scope | None:
+    """The location to whose name with a slash nginx redirects a request that lacks it; None if it does not.
+
+    Source: src/http/ngx_http_core_module.c:ngx_http_core_find_static_location (auto_redirect).
+    """
+    outcome = trace.outcome
+    opener = outcome.scope.opener if outcome.scope is not None else None
+    if outcome.kind != "redirected" or outcome.status != 301 or opener is None or opener.name != "location":
+        return None
+    path = trace.arrival.request.target.partition("?")[0]
+    return outcome.scope if opener.args and opener.args[-1] == path + "/" else None
+
+
+def is_upgrade_map(config: Config, name: str) -> bool:
+    """Whether a variable (lower case, without ``$``) is a map of ``$http_upgrade``."""
+    table = map_tables(config).get(name)
+    return table is not None and "http_upgrade" in parse_template(table.source).variables
+
+
+def attempts_upgrade(placed: Placed) -> bool:
+    """Whether a proxy_set_header tries to forward an upgrade: the field Upgrade, or Connection with that option."""
+    args = placed.args
+    if len(args) != 2 or not args[1]:
+        return False
+    if lower(args[0]) == "upgrade":
+        return True
+    if lower(args[0]) != "connection":
+        return False
+    names = parse_template(args[1]).variables
+    return (
+        "upgrade" in lower(args[1])
+        or "http_connection" in names
+        or any(is_upgrade_map(placed.scope.config, name) for name in names)
+    )
+
+
+def find_aims(config: Config, traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> tuple[Aim, ...]:
+    """Every route that is or may be meant for WebSockets, in the configuration's order."""
+    return tuple(_Finder(config, traces, remarks).aims())
+
+
+class _Finder:
+    def __init__(self, config: Config, traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> None:
+        self.config = config
+        self.routes = [route for route in config.routes() if route.handler is not None]
+        self.urls: dict[Scope, tuple[str, ...]] = {}
+        for url, trace in traces:
+            scope = trace.outcome.scope if trace.outcome.kind == "proxied" else slash_redirect(trace)
+            if scope is not None:
+                self.urls[scope] = (*self.urls.get(scope, ()), url)
+        self.marked: set[Directive] = {r.location for r in remarks if r.kind == "websocket" and r.location is not None}
+        self.attempts: dict[Scope, bool] = {}
+        self.outer = self._outer_groups()
+        self.own = {route.location: self._own(route) for route in self.routes}
+        self.examples = self._examples()
+
+    def aims(self) -> Iterable[Aim]:
+        """The aims, in order."""
+        for route in self.routes:
+            scope = route.location
+            example = self._example(route)
+            found = self._told(route) or self._shown(route) or self._hinted(route, example)
+            if found:
+                yield Aim(route, found[0], found[1], self.urls.get(scope, ()), example)
+
+    def _told(self, route: Route) -> tuple[Intent, str] | None:
+        scope = route.location
+        if scope in self.urls:
+            return Intent.TOLD, f"{self.urls[scope][0]} leads here"
+        opener = location_of(scope).opener
+        if opener is not None and opener.directive in self.marked:
+            return Intent.TOLD, "a comment says so"
+        return None
+
+    def _shown(self, route: Route) -> tuple[Intent, str] | None:
+        if self.own[route.location]:
+            return Intent.SHOWN, "it forwards upgrade header fields"
+        for level in self._outer_attempts(route):
+            meant, all_reached = self.outer[level, route.server]
+            if route.location in meant:
+                return Intent.SHOWN, f"upgrade header fields are set for the whole {level.kind} block"
+            if all_reached:
+                return Intent.HINTED, f"upgrade header fields are set for the whole {level.kind} block"
+        return None
+
+    def _hinted(self, route: Route, example: Scope | None) -> tuple[Intent, str] | None:
+        hint = self._hint(route)
+        if hint is None:
+            return None
+        if example is not None:
+            return Intent.SHOWN, f'"{hint}" is in its name, and {example.title} forwards upgrade header fields'
+        return Intent.HINTED, f'"{hint}" is in its name'
+
+    def _hint(self, route: Route) -> str | None:
+        opener = location_of(route.location).opener
+        return hinted_by(opener.args) if opener is not None and opener.name == "location" else None
+
+    def _attempts(self, level: Scope) -> bool:
+        if level not in self.attempts:
+            self.attempts[level] = any(attempts_upgrade(p) for p in level.all(_HEADER))
+        return self.attempts[level]
+
+    def _own(self, route: Route) -> bool:
+        """Whether a location level of this route tries to forward an upgrade."""
+        return any(self._attempts(s) for s in route.location.outward if s.kind == "location")
+
+    def _outer_attempts(self, route: Route) -> Iterable[Scope]:
+        return (s for s in route.location.outward if s.kind in _OUTER and self._attempts(s))
+
+    def _outer_groups(self) -> dict[tuple[Scope, Scope], tuple[frozenset[Scope], bool]]:
+        """For each outer level that sets the fields, and each server below: the routes meant.
+
+        The flag says that no name hints at one, while the fields reach some.
+        """
+        groups: dict[tuple[Scope, Scope], list[Route]] = defaultdict(list)
+        for route in self.routes:
+            for level in self._outer_attempts(route):
+                groups[level, route.server].append(route)
+        found = {}
+        for key, routes in groups.items():
+            named = frozenset(r.location for r in routes if self._hint(r) or self._told(r) or self._own(r))
+            reached = frozenset(r.location for r in routes if level_of(r.location, _HEADER) is key[0])
+            everything = frozenset(r.location for r in routes)
+            found[key] = (named or reached or everything, not named and bool(reached))
+        return found
+
+    def _examples(self) -> dict[Scope, list[tuple[str, Scope]]]:
+        """For each server: the prefix locations with upgrade fields whose names hint at nothing, with their names."""
+        found: dict[Scope, list[tuple[str, Scope]]] = defaultdict(list)
+        for route in self.routes:
+            opener = route.location.opener
+            if self.own[route.location] and opener is not None and self._hint(route) is None:
+                name = _prefix(opener)
+                if name is not None:
+                    found[route.server].append((name, route.location))
+        return found
+
+    def _example(self, route: Route) -> Scope | None:
+        """The location with upgrade fields that would answer here if this one did not exist."""
+        opener = location_of(route.location).opener
+        if opener is None or self.own[route.location]:
+            return None
+        own = opener.args[-1] if opener.args else ""
+        candidates = [
+            (len(name), scope)
+            for name, scope in self.examples.get(route.server, ())
+            if scope is not route.location and (own.startswith(name) or name == "/")
+        ]
+        return max(candidates, key=lambda c: c[0])[1] if candidates else None
+
+
+def _prefix(opener: Placed) -> str | None:
+    """The name of a prefix location; None for another kind."""
+    args = opener.args
+    if len(args) == 1 and args[0].startswith("/"):
+        return args[0]
+    return args[1] if len(args) == 2 and args[0] == "^~" else None

@@ -1,0 +1,220 @@
+"""``Context``: what every rule may ask about a configuration, worked out once and on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from ws101.nginx.build import Build
+from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
+from ws101.nginx.outcome import Arrival, Forwarded, Trace
+from ws101.nginx.trace import answer, trace
+from ws101.rules.base.aims import Aim, Intent, find_aims, location_of, slash_redirect
+from ws101.rules.base.causes import Cause, Fault, fault_of
+from ws101.rules.base.hints import is_polling
+from ws101.rules.base.options import Options
+from ws101.rules.base.remarks import Remark, read_remarks, seconds
+from ws101.rules.base.urls import arrival_of, handshake_request
+from ws101.syntax import Directive
+
+__all__ = ["Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
+
+_HANDSHAKE = handshake_request()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What becomes of an opening handshake that reaches a route.
+
+    Args:
+        tunnel: Whether it arrives as a valid one; None if undecidable.
+        upstream: The URL it goes to; None if it goes nowhere, or nobody knows where.
+        unknown: What could not be known.
+    """
+
+    tunnel: bool | None
+    upstream: str | None
+    unknown: tuple[Unknown, ...]
+
+
+class Shared:
+    """What does not depend on nginx's version.
+
+    Args:
+        config: The configuration.
+        builds: Every nginx it is looked at for; one if the version is known.
+        options: What the user asks for.
+    """
+
+    def __init__(self, config: Config, builds: tuple[Build, ...], options: Options) -> None:
+        self.config = config
+        self.builds = builds
+        self.options = options
+        self._aims: dict[object, tuple[Aim, ...]] = {}
+
+    @cached_property
+    def arrivals(self) -> tuple[tuple[str, Arrival], ...]:
+        """The told URLs as requests."""
+        return tuple((url, arrival_of(url)) for url in self.options.urls)
+
+    @cached_property
+    def remarks(self) -> tuple[Remark, ...]:
+        """The ``# ws101:`` comments."""
+        return read_remarks(self.config)
+
+    def aims(self, traces: tuple[tuple[str, Trace], ...]) -> tuple[Aim, ...]:
+        """The routes that are or may be meant for WebSockets, worked out once for each set of places URLs lead to."""
+        key = tuple((url, found.outcome.kind, found.outcome.scope) for url, found in traces)
+        if key not in self._aims:
+            self._aims[key] = find_aims(self.config, traces, self.remarks)
+        return self._aims[key]
+
+    @cached_property
+    def heartbeats(self) -> dict[Directive | None, float]:
+        """Seconds between pings, by the block they are declared for; None for a whole file's level."""
+        found: dict[Directive | None, float] = {}
+        for remark in self.remarks:
+            value = seconds(remark.rest.split()[0]) if remark.kind == "heartbeat" and remark.rest.split() else None
+            if value is not None:
+                found[remark.block] = value
+        return found
+
+
+class Context:
+    """A configuration as one nginx version sees it.
+
+    Args:
+        shared: What does not depend on the version.
+        build: The nginx.
+    """
+
+    def __init__(self, shared: Shared, build: Build) -> None:
+        self.shared = shared
+        self.build = build
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.shared.config
+
+    @property
+    def builds(self) -> tuple[Build, ...]:
+        """Every nginx a fix must be right for; one if the version is known."""
+        return self.shared.builds
+
+    @property
+    def options(self) -> Options:
+        """What the user asks for."""
+        return self.shared.options
+
+    @cached_property
+    def traces(self) -> tuple[tuple[str, Trace], ...]:
+        """The told URLs and what becomes of their handshakes."""
+        return tuple((url, trace(self.config, arrival, self.build)) for url, arrival in self.shared.arrivals)
+
+    @cached_property
+    def aims(self) -> tuple[Aim, ...]:
+        """Every route that is or may be meant for WebSockets."""
+        return self.shared.aims(self.traces)
+
+    @cached_property
+    def proxied(self) -> tuple[tuple[Aim, Forwarded], ...]:
+        """The aims with what reaches their backends; without those that hand requests on to another location."""
+        found = ((aim, self.forwarded(aim)) for aim in self.aims)
+        return tuple((aim, forwarded) for aim, forwarded in found if forwarded is not None)
+
+    @cached_property
+    def slash_redirects(self) -> tuple[tuple[str, Scope], ...]:
+        """The told URLs that nginx redirects to the same path with a slash, and the location whose name has it."""
+        return tuple((url, scope) for url, found in self.traces if (scope := slash_redirect(found)) is not None)
+
+    def forwarded(self, aim: Aim, build: Build | None = None) -> Forwarded | None:
+        """What an opening handshake becomes on its way to the aim's backend; None if it does not go there."""
+        outcome = answer(aim.route, _HANDSHAKE, build or self.build).outcome
+        return outcome.forwarded if outcome.scope is aim.scope else None
+
+    def answer(self, route: Route) -> Answer:
+        """What becomes of an opening handshake that reaches a route."""
+        found = answer(route, _HANDSHAKE, self.build)
+        forwarded = found.outcome.forwarded
+        if forwarded is None:
+            return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
+        upstream = forwarded.upstream.url if forwarded.upstream is not None else None
+        return Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
+
+    def decides(self, aim: Aim, name: str) -> Placed | None:
+        """The directive that decides a header field of the handshake there; None for nginx's own value."""
+        forwarded = self.forwarded(aim)
+        fate = forwarded.fate(name) if forwarded is not None else None
+        return fate.origin if fate is not None else None
+
+    def fault(self, aim: Aim, name: str) -> Fault:
+        """What became of the field ``Upgrade`` or ``Connection`` there."""
+        key = ("rules: fault", name, self.build)
+        memo = aim.scope.memo
+        if key not in memo:
+            forwarded = self.forwarded(aim)
+            memo[key] = fault_of(aim.scope, forwarded, name) if forwarded else Fault(name, Cause.FINE)
+        found = memo[key]
+        assert isinstance(found, Fault)
+        return found
+
+    def needs_http_11(self, aim: Aim) -> bool:
+        """Whether a fix must set proxy_http_version there, for any nginx it must be right for."""
+        found = (self.forwarded(aim, build) for build in self.builds)
+        return any("http-version" in forwarded.faults for forwarded in found if forwarded is not None)
+
+    def heartbeat(self, scope: Scope) -> float | None:
+        """Seconds between pings, declared for this place or told for all; None if nothing is known."""
+        declared = self.shared.heartbeats
+        if declared:
+            for level in scope.outward:
+                if level.opener is not None and level.opener.directive in declared:
+                    return declared[level.opener.directive]
+            if None in declared:
+                return declared[None]
+        return self.options.heartbeat
+
+    def alone(self, aim: Aim) -> bool:
+        """Whether plain requests need not be considered there."""
+        return serves_websockets_alone(aim)
+
+    def errors(self) -> Iterator[tuple[Aim, Forwarded]]:
+        """The aims whose handshake certainly does not arrive."""
+        return ((aim, found) for aim, found in self.proxied if found.tunnel is False)
+
+
+def serves_websockets_alone(aim: Aim) -> bool:
+    """Whether a location serves WebSockets alone.
+
+    So it is if the configuration refuses plain requests there; or if it is told or shown to be for WebSockets, its name
+    is exact or a prefix other than ``/``, and hints at no library that also polls.
+    """
+    scope = location_of(aim.scope)
+    opener = scope.opener
+    if opener is None or opener.name != "location":
+        return False
+    if refuses_plain(scope):
+        return True
+    args = opener.args
+    is_prefix = len(args) == 1 or (len(args) == 2 and args[0] in ("=", "^~"))
+    names_path = is_prefix and args[-1].startswith("/") and args[-1] != "/"
+    return names_path and aim.intent is not Intent.HINTED and not is_polling(args)
+
+
+def refuses_plain(scope: Scope) -> bool:
+    """Whether a location answers every request without Upgrade itself: ``if ($http_upgrade ...) { return 4xx; }``."""
+    return any(_is_refusal(block) for block in scope.children("if"))
+
+
+def _is_refusal(block: Scope) -> bool:
+    answer = block.first("return")
+    if block.opener is None or answer is None or not answer.args or answer.args[0][:1] not in ("3", "4", "5"):
+        return False
+    words = " ".join(block.opener.args).strip("()").split()
+    if not words or words[0].lower() != "$http_upgrade":
+        return False
+    operator, *operand = words[1:] or ("",)
+    value = (operand[0] if operand else "").strip("\"'").lower()
+    return (operator == "=" and not value) or (operator in ("!=", "!~", "!~*") and "websocket" in value)

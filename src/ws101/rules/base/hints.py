@@ -1,0 +1,44 @@
+"""Names that hint at WebSockets: whole path segments, never parts of one (``/news`` hints at nothing)."""
+
+from __future__ import annotations
+
+import re
+
+from ws101.text import lower
+
+__all__ = ["POLLING", "hinted_by", "is_polling", "segments"]
+
+POLLING = frozenset({"socket.io", "engine.io", "sockjs", "sockjs-node", "signalr"})
+"""Libraries that also speak plain HTTP (polling) on the same path."""
+
+SEGMENTS = POLLING | frozenset(
+    {"ws", "wss", "_ws", "ws-api", "wsapp", "websocket", "websockets", "web-socket", "web_socket", "websockify"}
+    | {"socket", "sockets", "cable", "hub", "hubs", "live", "livereload", "realtime", "real-time", "chat"}
+    | {"graphql-ws", "subscriptions", "webpack-hmr", "__webpack_hmr", "vite-hmr", "xmpp-websocket", "mqtt"}
+    | {"faye", "primus", "wamp"}
+)
+
+_REGEX_NOISE = re.compile(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
+
+
+def segments(args: tuple[str, ...]) -> tuple[str, ...]:
+    """The whole path segments that a location's arguments name, in lower case.
+
+    A regular expression gives the segments that stand in it literally: ``~ ^/(ws|chat)/`` gives ``ws`` and ``chat``.
+    """
+    if not args or args[-1].startswith("@"):
+        return ()
+    path = args[-1]
+    if args[0] in ("~", "~*"):
+        path = _REGEX_NOISE.sub(lambda match: match[1] or "/", path)
+    return tuple(lower(part) for part in path.split("/") if part)
+
+
+def hinted_by(args: tuple[str, ...]) -> str | None:
+    """The segment of a location's name that hints at WebSockets; None if there is none."""
+    return next((part for part in segments(args) if part in SEGMENTS), None)
+
+
+def is_polling(args: tuple[str, ...]) -> bool:
+    """Whether a location's name hints at a library that falls back to plain HTTP on the same path."""
+    return any(part in POLLING for part in segments(args))

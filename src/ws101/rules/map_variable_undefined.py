@@ -1,0 +1,102 @@
+"""map-variable-undefined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ws101.findings import Fix, Level
+from ws101.nginx.config import Config, Placed, Scope, Unknown
+from ws101.nginx.inherit import effective_all
+from ws101.nginx.templates import parse_template
+from ws101.rules.base.context import Context
+from ws101.rules.base.facts import show
+from ws101.rules.base.maps import is_defined, map_edit
+from ws101.rules.base.registry import Bites, Found, rule
+from ws101.syntax import Directive
+from ws101.text import lower
+
+__all__ = ["check"]
+
+
+@rule("WS110", "map-variable-undefined", Level.ERROR, bites=Bites.START)
+def check(context: Context) -> Iterator[Found]:
+    """The value of Upgrade or Connection uses a variable that nothing defines, usually $connection_upgrade.
+
+    ``$connection_upgrade`` is not built in: it comes from a ``map`` that guides show in another place.
+
+    Why it matters
+        nginx refuses the whole configuration with ``unknown "connection_upgrade" variable``. After a failed reload the
+        old configuration keeps running, so the change seems to have no effect.
+
+    Bad::
+
+        # nginx: <1.29.7
+        # proof: refused
+        # refused: unknown "connection_upgrade" variable
+        events {}
+        http {
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good::
+
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    References
+        https://nginx.org/en/docs/http/websocket.html
+        https://nginx.org/en/docs/http/ngx_http_map_module.html
+    """
+    if context.config.fragment is not None:
+        return
+    users: dict[tuple[Directive, str], tuple[Placed, list[Scope]]] = {}
+    for route in context.config.routes():
+        lines = effective_all(route.location, "proxy_set_header") if route.handler is not None else ()
+        if not isinstance(lines, Unknown) and not any(scope.opaque for scope in route.location.outward):
+            for placed in lines:
+                for name in _undefined(context.config, placed):
+                    users.setdefault((placed.directive, name), (placed, []))[1].append(route.location)
+    for (_, name), (placed, scopes) in users.items():
+        yield _found(context, placed, name, tuple(scopes))
+
+
+def _undefined(config: Config, placed: Placed) -> tuple[str, ...]:
+    """The variables of an upgrade field's value that nothing defines."""
+    value = placed.args[1] if len(placed.args) == 2 else ""
+    if "$" not in value or lower(placed.args[0]) not in ("upgrade", "connection"):
+        return ()
+    return tuple(name for name in parse_template(value).variables if not is_defined(config, name))
+
+
+def _found(context: Context, placed: Placed, name: str, scopes: tuple[Scope, ...]) -> Found:
+    edit = map_edit(context, name) if lower(placed.args[0]) == "connection" else None
+    return Found(
+        f"nothing defines ${show(name)}, so nginx refuses the configuration",
+        placed.span,
+        fix=Fix(f"define ${show(name)} by a map of $http_upgrade", (edit,)) if edit is not None else None,
+        scopes=scopes,
+    )

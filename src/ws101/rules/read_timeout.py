@@ -1,0 +1,156 @@
+"""read-timeout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ws101.findings import Fix, Label, Level, Safety
+from ws101.nginx.outcome import Forwarded
+from ws101.rules.base.aims import Aim, location_of
+from ws101.rules.base.context import Context
+from ws101.rules.base.facts import place, show
+from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.writing import add_setting
+
+__all__ = ["check"]
+
+_DEFAULT = 60.0
+
+
+@rule("WS112", "read-timeout", Level.WARNING, bites=Bites.TUNNEL)
+def check(context: Context) -> Iterator[Found]:
+    """nginx cuts a WebSocket that stays silent for proxy_read_timeout: 60 seconds by default.
+
+    Bytes in either direction start the time anew; TCP keepalive does not. A heartbeat shorter than the timeout keeps a
+    WebSocket open. Say ``# ws101: heartbeat 20s`` in the location if the application has one.
+
+    Why it matters
+        Every idle WebSocket ends after exactly this time. The browser sees close code 1006, and nginx logs it only at
+        level info.
+
+    Bad::
+
+        # proof: idle
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 2s;
+                }
+            }
+        }
+
+    Good::
+
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 86400s;
+                }
+            }
+        }
+
+    Bad::
+
+        # proof: accepted
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                }
+            }
+        }
+
+    Good::
+
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 86400s;
+                }
+            }
+        }
+
+    Fix safety
+        Only in a location that serves WebSockets alone. Where plain requests pass too, a hung backend would keep them
+        waiting as long: there the first advice is a heartbeat, the second a location of its own for the WebSocket.
+
+    References
+        https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
+        https://nginx.org/en/docs/http/websocket.html
+    """
+    for aim, forwarded in context.proxied:
+        if aim.intent.is_sure and "protocol" not in forwarded.faults and _is_short(context, aim, forwarded):
+            yield _found(context, aim, forwarded)
+
+
+def _is_short(context: Context, aim: Aim, forwarded: Forwarded) -> bool:
+    timeout, heartbeat = forwarded.idle_timeout, context.heartbeat(aim.scope)
+    if timeout is None:
+        return False
+    return heartbeat >= timeout if heartbeat is not None else timeout <= _DEFAULT
+
+
+def _found(context: Context, aim: Aim, forwarded: Forwarded) -> Found:
+    origin, title = forwarded.idle_origin, show(location_of(aim.scope).title)
+    timeout = f"{forwarded.idle_timeout:g} s"
+    heartbeat = context.heartbeat(aim.scope)
+    pings = f", and pings come only every {heartbeat:g} s" if heartbeat is not None else ""
+    default = "" if origin is not None else " (nginx's default)"
+    pinged = f"ping more often than every {timeout}, and say so in a comment: # ws101: heartbeat 20s"
+    return Found(
+        f"a WebSocket through {title} is cut after {timeout} of silence{default}{pings}",
+        origin.span if origin is not None else place(aim),
+        (aim,),
+        (Label(place(aim), "WebSockets pass here"),) if origin is not None else (),
+        fix=_fix(context, aim),
+        help=pinged,
+    )
+
+
+def _fix(context: Context, aim: Aim) -> Fix:
+    limit = context.options.idle_timeout
+    title = f"raise proxy_read_timeout to {limit}s (a tunnel then needs a ping at least every {limit} s)"
+    edits = add_setting(aim.scope, "proxy_read_timeout", f"{limit}s")
+    if context.alone(aim):
+        return Fix(title, edits)
+    reason = f"plain requests pass here too: a hung one would wait {limit} s for its 504"
+    return Fix(title, edits, Safety.UNSAFE, reason)
