@@ -289,7 +289,7 @@ def test_without_a_prune_limit_a_heartbeat_is_enough() -> None:
 
 
 def test_the_heartbeat_of_engine_io_is_known_and_answered() -> None:
-    later: list[Data | Eof] = [Data(0.5, text(b"0{}"))] + [Data(16.0 * n, text(b"2")) for n in (1, 2, 3)]
+    later: list[Data | Eof] = [Data(0.5, text(b"0{}")), *(Data(16.0 * n, text(b"2")) for n in (1, 2, 3))]
     later = [*later, Data(52.0, close_frame(1000)), Eof(52.0)]
     seen, peer = run(heartbeat(HERE), deaf, later=later)
     found = dict(seen.details)

@@ -14,9 +14,10 @@ __all__ = ["Endpoint", "parse_ws_url"]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
-_AUTHORITY = re.compile(r"(?:(.*)@)?(\[[^\[\]]*\]|[^:\[\]@]*)(?::(.*))?", re.DOTALL)
+_AUTHORITY = re.compile(r"(?:(.*)@)?(\[[^\[\]]*\]|[^:\[\]@]*)(?::([^:]*))?", re.DOTALL)
 _NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\.?")
 _ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?")
+_NO_SCHEME = re.compile(r"\A[^/?#@]*@")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
@@ -64,7 +65,7 @@ def parse_ws_url(url: str) -> Endpoint:
         UsageError: If the scheme is another one, the host is missing, the port is no port, or characters stand where
             they cannot; with the remedy.
     """
-    shown = printable(mask(url).encode("utf-8", "replace").decode("latin-1"), limit=200)
+    shown = printable(mask(_NO_SCHEME.sub("***@", url)).encode("utf-8", "replace").decode("latin-1"), limit=200)
     if re.search(r"[\x00-\x20\x7f]", url):
         raise UsageError("the URL holds a blank or a control character", where=shown, help="write a space as %20")
     match = _URL.fullmatch(url)

@@ -22,7 +22,7 @@ _ARGUMENTS = (
     "x-amz-credential|session|sessionid|session_id|sid|ticket|code|assertion|credential|credentials"
 )
 _ARGUMENT = re.compile(rf"(?i)([?&;](?:{_ARGUMENTS})=)([^&#;\s\"'<>]+)")
-_USERINFO = re.compile(r"(?i)(\b(?:wss?|https?)://)[^/?#\s@\"'<>]+@")
+_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#\s@\"'<>]+@")
 _CREDENTIALS = r"authorization|proxy-authorization"
 _COOKIES = r"cookie|set-cookie"
 _OTHERS = (
