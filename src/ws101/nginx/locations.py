@@ -2,8 +2,9 @@
 
 Theory of operation.  nginx looks at one level (a server, or a location with locations inside) at a time: an exact name
 ends the search; else the longest prefix is remembered and its own locations are looked at first; on the way back, each
-level's regular expressions are tried in order, unless the prefix found there has ``^~``.  nginx recurses; here the way
-down is a list, so depth costs no stack.
+level's regular expressions are tried in order, unless the prefix found there has ``^~``.  Inside a location with a
+regular expression only other regular expressions count: nginx builds no tree of the names there.  nginx recurses; here
+the way down is a list, so depth costs no stack.
 
 Each level is indexed once: a dictionary of exact names, and the prefixes sorted, each knowing the longest other prefix
 that it starts with.  The longest prefix of a URI is then its predecessor in that order or one of the predecessor's
@@ -116,11 +117,12 @@ class _Level:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """One level on the way: what was found there."""
+    """One level on the way: the longest prefix there, and whether regular expressions count; names may not."""
 
     level: _Level
     prefix: int
     tried: bool
+    named: bool = True
 
 
 def location_name(scope: Scope) -> LocationName:
@@ -164,22 +166,18 @@ def find_location(server: Scope, uri: str, build: Build) -> Found:
     """
     del build
     doubts: list[Unknown] = []
-    steps: list[_Step] = []
-    base, captures, in_regex = server, None, False
-    while True:
-        way, end, kind, redirect = _go_down(base, uri, doubts)
-        matched = None
-        if kind != "exact" and not redirect:
-            matched = _come_back(way, uri, doubts)
-        steps += way
-        if matched is None:
-            break
-        base, captures = matched
-        in_regex = True
-    if end is None and in_regex:
-        end, kind = base, "regex"
-    unknown = doubts[0] if doubts else None
-    return Found(end, redirect and not in_regex, captures, kind, unknown, tuple(steps), uri)
+    steps, end, kind, redirect = _go_down(server, uri, doubts)
+    captures: Match | None = None
+    matched = None if kind == "exact" or redirect else _come_back(steps, uri, doubts)
+    while matched is not None:
+        end, captures = matched
+        kind = "regex"
+        inside = [_Step(_level(end), -1, True, False)]
+        steps += inside
+        if end.opaque:
+            doubts.append(_doubt(end))
+        matched = _come_back(inside, uri, doubts)
+    return Found(end, redirect, captures, kind, doubts[0] if doubts else None, tuple(steps), uri)
 
 
 def _go_down(base: Scope, uri: str, doubts: list[Unknown]) -> tuple[list[_Step], Scope | None, Kind, bool]:
@@ -276,7 +274,7 @@ def _lost(found: Found) -> Iterator[Candidate]:
     winner = _words(found.scope)
     for step in found._steps:
         level = step.level
-        longest = at = level.longest(found._uri)
+        longest = at = level.longest(found._uri) if step.named else -1
         while at >= 0:
             if level.scopes[at] is not found.scope:
                 yield Candidate(level.scopes[at], _why_prefix_lost(found, level, longest, at, winner))
@@ -289,6 +287,8 @@ def _lost(found: Found) -> Iterator[Candidate]:
 def _why_prefix_lost(found: Found, level: _Level, longest: int, at: int, winner: str) -> str:
     if at != longest:
         return f'"{level.names[longest]}" is a longer prefix'
+    if found.redirect:
+        return f"the redirect to {winner} comes first"
     if found.kind == "regex":
         return f"the regular expression of {winner} comes before a prefix"
     return f"{winner} inside it matches too"

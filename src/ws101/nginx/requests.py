@@ -43,9 +43,9 @@ _ABSOLUTE = re.compile(
     r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*)(?::[0-9]*)?)"
     r"([/?][^\x00-\x20\x7f]*|(?= ))"
 )
-_AUTHORITY = re.compile(r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*):[0-9]*)(?= )")
+_AUTHORITY = re.compile(r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*):[0-9]+)(?= )")
 _MAJOR = re.compile(r" +HTTP/([1-9])([0-9])?")
-_VERSION = re.compile(r" +(HTTP/1\.([0-9]+)) *\r?\Z")
+_VERSION = re.compile(r" +(HTTP/1\.([0-9]+) *)\r?\Z")
 _HTTP_09 = re.compile(r" *\r?\Z")
 _HEADER = re.compile(r"([^\x00-\x20\x7f:]+)(?:: *([^\x00\r]*))?\r*\Z")
 _BAD_IN_NAME = re.compile(r"[\x00-\x20\x7f]|\A:|:[^\x00\r]*[\x00\r]")
@@ -107,7 +107,7 @@ class Received:
 
     Args:
         method: For example ``GET``.
-        version: As sent, for example ``HTTP/1.1``; "" if the request line names none (HTTP/0.9).
+        version: As sent, blanks behind it included, for example ``HTTP/1.1``; "" if there is none (HTTP/0.9).
         target: The target as it came, without scheme and authority (``r->unparsed_uri``, ``$request_uri``).
         uri: Decoded and normalised, without arguments (``r->uri``).
         args: The arguments as they came; "" if there are none.
