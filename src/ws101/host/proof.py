@@ -1,0 +1,245 @@
+"""The proof of a fix, by measuring: the handshake and plain requests, before and after.
+
+Before anything is written, the request that the fixed model predicts goes straight to the backend: what it answers is
+what a client must see afterwards.  Success is a 101, or that same answer.  A route that got worse is a failure, whatever
+the handshake says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from ws101.errors import Ws101Error
+from ws101.host.doctor import arrival_of, backend_address
+from ws101.host.network import Network, exchange, handshake, parse_resolve, plain
+from ws101.host.outcome import Verdict
+from ws101.nginx.build import Build
+from ws101.nginx.config import Config, Route, Scope
+from ws101.nginx.locations import location_name
+from ws101.nginx.outcome import Forwarded, Trace
+from ws101.nginx.servers import Group, listeners
+from ws101.nginx.trace import trace
+from ws101.probes.endpoint import Endpoint, parse_ws_url
+from ws101.probes.handshake import ORDINARY, HandshakeOptions, build_request
+
+__all__ = ["LiveProof", "Measured", "Watched", "reach", "watch"]
+
+_WILDCARD = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, never bound
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A route that is measured before and after.
+
+    Args:
+        endpoint: Where a client opens it.
+        network: How it is reached from here.
+        aimed: Whether the fix is about it: then its handshake must work afterwards.
+        forwarded: What the fixed model predicts to reach its backend.
+        options: How the handshake is made.
+    """
+
+    endpoint: Endpoint
+    network: Network
+    aimed: bool
+    forwarded: Forwarded | None = None
+    options: HandshakeOptions = ORDINARY
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a route answered: the handshake's status, whether it was a valid 101, and a plain request's status."""
+
+    status: int | None
+    works: bool
+    plain: int | None
+    message: str
+
+
+@dataclass(slots=True)
+class LiveProof:
+    """Decides about a change by evidence (see ``ws101.host.outcome.Proof``).
+
+    Args:
+        watched: What is measured.
+        require_101: Accept nothing but a 101.
+        unproven: Go on although a backend does not answer.
+        on_measured: Called with a word for the phase, the route and what was measured.
+    """
+
+    watched: tuple[Watched, ...]
+    require_101: bool = False
+    unproven: bool = False
+    on_measured: Callable[[str, Watched, Measured], None] | None = None
+    old: dict[str, Measured] = field(default_factory=dict)
+    new: dict[str, Measured] = field(default_factory=dict)
+    backend: dict[str, int | None] = field(default_factory=dict)
+    delivered: list[str] = field(default_factory=list)
+
+    def before(self) -> Verdict:
+        """Measure the old behaviour, and ask the backends what they will answer."""
+        for watched in self.watched:
+            if watched.aimed:
+                silent = self._ask_backend(watched)
+                if silent and not self.unproven:
+                    return Verdict(False, silent)
+            self.old[watched.endpoint.url] = self._measure("before", watched)
+        return Verdict(True, f"{len(self.watched)} routes measured")
+
+    def _ask_backend(self, watched: Watched) -> str:
+        """Send the predicted request straight to the backend; why that was not possible, or empty."""
+        found = backend_address(watched.forwarded)
+        request = watched.forwarded.request if watched.forwarded else None
+        if found is None or request is None:
+            return f"what reaches the backend of {watched.endpoint.url} is not known, so the fix cannot be proven"
+        try:
+            answer = exchange(found[0], request, tls=found[1])
+        except Ws101Error as error:
+            return f"the backend does not answer: {error.message}"
+        if answer.status is None:
+            return f"the backend at {found[0]} gives no HTTP answer to an opening handshake"
+        self.backend[watched.endpoint.url] = answer.status
+        return ""
+
+    def after(self) -> Verdict:
+        """Measure the new behaviour: every fixed route works or delivers the backend's answer, none got worse."""
+        proven: list[str] = []
+        for watched in self.watched:
+            url = watched.endpoint.url
+            now = self.new[url] = self._measure("after", watched)
+            if watched.aimed:
+                reason = self._shortfall(url, now)
+                if reason:
+                    return Verdict(False, reason)
+                proven.append(f"{url} answers {now.status}")
+            worse = _got_worse(self.old.get(url), now, watched.aimed)
+            if worse:
+                return Verdict(False, f"{url} got worse: {worse}")
+        return Verdict(True, "; ".join(proven) or "every route answers as before")
+
+    def _shortfall(self, url: str, now: Measured) -> str:
+        """Why a fixed route is not proven; empty if it is."""
+        if now.works:
+            return ""
+        wanted = self.backend.get(url)
+        if wanted is not None and now.status == wanted and wanted != 101 and not self.require_101:
+            self.delivered.append(f"{url}: delivered; the application answered {wanted}")
+            return ""
+        if wanted is None and self.unproven:
+            return ""
+        return f"the handshake with {url} still fails: {now.message}"
+
+    def after_rollback(self) -> Verdict:
+        """Whether every route answers as before the change."""
+        for watched in self.watched:
+            old = self.old.get(watched.endpoint.url)
+            now = self._measure("after rollback", watched)
+            if old is not None and (old.status, old.plain) != (now.status, now.plain):
+                said = f"{watched.endpoint.url} answers {now.status}, before the change {old.status}"
+                return Verdict(False, said)
+        return Verdict(True, "every route answers as before")
+
+    def _measure(self, phase: str, watched: Watched) -> Measured:
+        seen, result = handshake(watched.endpoint, watched.options, watched.network)
+        page = plain(watched.endpoint, (), watched.network)
+        status = page.handshake.status if page.handshake else None
+        measured = Measured(result.status, seen.passed, status, seen.message)
+        if self.on_measured is not None:
+            self.on_measured(phase, watched, measured)
+        return measured
+
+
+def _got_worse(old: Measured | None, now: Measured, aimed: bool) -> str:
+    """What a route no longer does; empty if nothing."""
+    if old is None:
+        return ""
+    if old.works and not now.works:
+        return f"its handshake worked, and now: {now.message}"
+    if old.plain is not None and old.plain < 400 and old.plain != now.plain:
+        return f"a plain request got {old.plain}, now {now.plain}"
+    if not aimed and old.status != now.status and (old.status or 599) < 400:
+        return f"the handshake got {old.status}, now {now.status}"
+    return ""
+
+
+def watch(
+    config: Config, build: Build, aimed: Iterable[Scope], urls: Iterable[str] = (), *, limit: int = 20
+) -> tuple[Watched, ...]:
+    """What to measure for a fix: the routes it is about, the told URLs, and the other routes of the same servers.
+
+    Args:
+        config: The configuration with the fix in it.
+        build: The nginx it runs on.
+        aimed: The locations that the fix is about.
+        urls: Told by the user; a route that one of them leads to is asked with it.
+        limit: How many routes besides the aimed ones.
+    """
+    wanted = set(aimed)
+    found: dict[str, Watched] = {}
+    for url in urls:
+        endpoint = parse_ws_url(url)
+        traced = _traced(config, build, endpoint)
+        if traced.outcome.forwarded is not None:
+            wanted.discard(traced.outcome.scope) if traced.outcome.scope else None
+            found[endpoint.url] = Watched(endpoint, _local(config, build, endpoint), True, traced.outcome.forwarded)
+    servers = {scope.server for scope in (*aimed, *wanted)}
+    others = 0
+    for route in config.routes():
+        is_aimed = route.location in wanted
+        if not is_aimed and (others >= limit or route.server not in servers):
+            continue
+        endpoint_or_none = reach(config, build, route)
+        if endpoint_or_none is None or endpoint_or_none.url in found:
+            continue
+        endpoint = endpoint_or_none
+        outcome = _traced(config, build, endpoint).outcome
+        if outcome.scope is not route.location and outcome.scope not in _inside(route.location):
+            continue
+        others += not is_aimed
+        network = _local(config, build, endpoint)
+        found[endpoint.url] = Watched(endpoint, network, is_aimed, outcome.forwarded)
+    return tuple(sorted(found.values(), key=lambda w: not w.aimed))
+
+
+def _inside(scope: Scope) -> tuple[Scope, ...]:
+    return (*scope.children("if"), *scope.children("limit_except"))
+
+
+def _traced(config: Config, build: Build, endpoint: Endpoint) -> Trace:
+    return trace(config, arrival_of(endpoint, build_request(endpoint, ORDINARY)), build)
+
+
+def reach(config: Config, build: Build, route: Route) -> Endpoint | None:
+    """A URL that leads to a route; None where none can be told from its name."""
+    name = location_name(route.location) if route.location.kind == "location" else None
+    if name is None or name.modifier in ("~", "~*", "@") or not name.name.startswith("/"):
+        return None
+    group = next((g for g in listeners(config, build).groups if route.server in g.servers and not g.unix), None)
+    if group is None or group.port is None:
+        return None
+    host = _host(route.server) or (_address(group))
+    return Endpoint("wss" if group.ssl else "ws", host, group.port, name.name)
+
+
+def _host(server: Scope) -> str:
+    """A host name that the server answers to; empty if any does, or none can be told."""
+    for placed in server.all("server_name"):
+        for text in placed.args:
+            if text.startswith((".", "*.")):
+                return "ws101" + text.removeprefix("*").lower()
+            if text and text != "_" and not text.startswith(("~", "$")) and not text.endswith(".*"):
+                return text.lower()
+    return ""
+
+
+def _address(group: Group) -> str:
+    return "127.0.0.1" if group.address in _WILDCARD else group.address
+
+
+def _local(config: Config, build: Build, endpoint: Endpoint) -> Network:
+    """The way to this machine's nginx, whatever DNS says; its certificate is not what is measured here."""
+    group = next((g for g in listeners(config, build).groups if g.port == endpoint.port and not g.unix), None)
+    address = _address(group) if group is not None else "127.0.0.1"
+    shown = f"[{address}]" if ":" in address else address
+    return Network(resolve=(parse_resolve(f"{endpoint.host}:{endpoint.port}:{shown}"),), insecure=True, timeout=5.0)
