@@ -1,8 +1,8 @@
 """``fix``: apply the rules' fixes until nothing is left, and prove that no other request notices.
 
-Theory of operation.  In each round the fixes that do not get in each other's way are applied together, and the result
-is parsed again.  A fix that calls itself safe must prove it: for every route of both configurations, a plain GET and POST
-must have the same outcome before and after.  If they don't, the fixes are tried one by one, and those that
+Theory of operation.  In each round the fixes that do not get in each other's way are applied together, and the new text
+is parsed again.  A fix that calls itself safe must prove it: for every route of both configurations, a plain GET and a
+plain POST must have the same outcome before and after.  If they don't, the fixes are tried in halves, and those that
 change an outcome become unsafe, with the difference as the reason.
 """
 

@@ -1,0 +1,111 @@
+"""A rule's examples on a real nginx: the example's own text, on free ports, before a recording backend."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from ws101.check import CheckReport, check
+from ws101.fix import FixResult, fix
+from ws101.host.binary import NginxBinary
+from ws101.http1 import Request
+from ws101.lab.backends import Recorder
+from ws101.lab.nginx import Nginx
+from ws101.lab.ports import free_ports
+from ws101.nginx.build import Build
+from ws101.nginx.config import Config, MemoryFiles
+from ws101.rules.base.options import Options
+from ws101.rules.base.urls import handshake_request, plain_request
+
+BACKEND = "127.0.0.1:3000"
+BUILDS = tuple(Build(version) for version in ((1, 22, 1), (1, 25, 4), (1, 31, 3), (1, 31, 4)))
+_LISTEN = re.compile(r"\blisten 80\b")
+_TEMP = "".join(f"{name}_temp_path temp_{name}; " for name in ("client_body", "proxy"))
+
+
+def config_of(files: Mapping[str, str] | tuple[tuple[str, str], ...], main: str = "nginx.conf") -> Config:
+    """A configuration in memory."""
+    return Config(MemoryFiles({n: t.encode("latin-1") for n, t in dict(files).items()}), main, complete=True)
+
+
+def check_text(text: str, *urls: str, build: Build = BUILDS[0], **options: object) -> CheckReport:
+    """The rules on one file."""
+    return check(config_of({"nginx.conf": text}), (build,), Options(urls=urls, **options))  # type: ignore[arg-type]
+
+
+def fix_text(text: str, *urls: str, build: Build = BUILDS[0], unsafe: bool = False, **options: object) -> FixResult:
+    """The fixes on one file."""
+    wanted = Options(urls=urls, **options)  # type: ignore[arg-type]
+    return fix(config_of({"nginx.conf": text}), (build,), wanted, unsafe=unsafe)
+
+
+def realised(files: Mapping[str, str], port: int, backend: str) -> dict[str, str]:
+    """The files with a real port and a real backend."""
+    found = {}
+    for name, text in files.items():
+        moved = _LISTEN.sub(f"listen 127.0.0.1:{port}", text).replace(BACKEND, backend)
+        found[name] = re.sub(r"(?m)^http \{", "http { " + _TEMP + "access_log off;", moved)
+    return found
+
+
+@contextmanager
+def served(files: Mapping[str, str], backend: Recorder, binary: NginxBinary) -> Iterator[int]:
+    """A real nginx with these files; gives its port."""
+    (port,) = free_ports(1)
+    with Nginx(realised(files, port, backend.address), binary=binary):
+        yield port
+
+
+def ask(port: int, request: Request, *, stay: float = 0.0) -> tuple[int, bool]:
+    """Send a request; the status of the answer, and whether the connection is still open after ``stay`` seconds."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request.encode())
+        data = b""
+        while b"\r\n\r\n" not in data:
+            more = connection.recv(65536)
+            if not more:
+                break
+            data += more
+        status = int(data.split(b" ", 2)[1]) if data else 0
+        if not stay:
+            return status, True
+        connection.settimeout(stay)
+        try:
+            return status, connection.recv(65536) != b""
+        except TimeoutError:
+            return status, True
+
+
+def handshake(port: int, url: str = "ws://example.com/ws", *, stay: float = 0.0) -> tuple[int, bool]:
+    """An opening handshake for a URL's path and host."""
+    parts = urlsplit(url)
+    return ask(port, handshake_request(parts.path or "/", parts.hostname or "example.com"), stay=stay)
+
+
+def plain_outcomes(
+    port: int, backend: Recorder, paths: tuple[str, ...], *, quick: bool = False
+) -> list[tuple[object, ...]]:
+    """What plain requests get: the status, and what reached the backend apart from HTTP version and Connection.
+
+    In the quick style, which is for locations without plain requests, ``Connection: upgrade`` does not count either.
+    """
+    found: list[tuple[object, ...]] = []
+    for path in paths:
+        for method in ("GET", "POST"):
+            seen = len(backend.raw)
+            status, _ = ask(port, plain_request(path, method=method))
+            reached = backend.requests[seen:]
+            found.append((path, method, status, [essence(request, quick=quick) for request in reached]))
+    return found
+
+
+def essence(request: Request, *, quick: bool = False) -> tuple[object, ...]:
+    """What must stay the same of a request to the backend."""
+    hop_by_hop = ("connection", "upgrade")
+    fields = Counter((n.lower(), v) for n, v in request.headers if n.lower() not in hop_by_hop)
+    asks = not quick and "upgrade" in (request.header("Connection") or "").lower()
+    return request.method, request.target, request.body, fields, asks
