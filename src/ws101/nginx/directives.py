@@ -103,6 +103,19 @@ _THIRD_PARTY = {
 }
 """Well-known directives of modules outside nginx's own sources, by name; ``*`` stands for anything."""
 
+_PLATFORM = frozenset({"kqueue_module", "devpoll_module", "eventport_module", "iocp_module", "epoll_module"})
+"""Modules that the operating system decides, not the configure arguments."""
+
+_SSL = ("--with-http_ssl_module", "--with-mail_ssl_module", "--with-stream_ssl_module", "--with-http_v3_module")
+_NEEDS_ONE_OF = {
+    "thread_pool": ("--with-threads",),
+    "google_perftools_module": ("--with-google_perftools_module",),
+    "event_openssl": _SSL,
+    "event_openssl_cache": _SSL,
+    "event_quic_bpf": ("--with-http_v3_module",),
+}
+"""Modules that are there with any of these configure arguments."""
+
 _BACKPORTED = frozenset({"max_headers"})
 """Directives that distributions added to releases that did not have them."""
 
@@ -284,7 +297,8 @@ def verdict(
         message = _refusal(directive, context, here)
         if message is None:
             return None
-        found = Verdict(message, certain=bool(here) or directive.name not in _BACKPORTED)
+        elsewhere = bool(here) and all(row.module in _PLATFORM for row in here)
+        found = Verdict(message, certain=not elsewhere and (bool(here) or directive.name not in _BACKPORTED))
     return found
 
 
@@ -333,8 +347,10 @@ def _may_have_more(arguments: tuple[str, ...], loaded: Collection[str] | None) -
 
 def _has_module(module: str, build: Build | None, loaded: Collection[str] | None) -> bool | None:
     """Whether a build has the module of a row; None if that is not known."""
-    if build is None or build.arguments is None:
+    if build is None or build.arguments is None or module in _PLATFORM:
         return None
+    if module in _NEEDS_ONE_OF:
+        return any(argument in build.arguments for argument in _NEEDS_ONE_OF[module])
     present: bool | None = True
     for option in _options(module):
         if any(
