@@ -6,11 +6,13 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from websockets.sync.server import ServerConnection, serve
+
 from tests.probes.servers import (
     ACCEPT,
     CLOSE_FRAME,
@@ -20,6 +22,7 @@ from tests.probes.servers import (
     TLS_ALERT,
     UPGRADE,
     Behaviour,
+    accept,
     answer,
     drain,
     read_head,
@@ -28,14 +31,26 @@ from tests.probes.servers import (
     silent,
     switching,
 )
-from websockets.sync.server import ServerConnection, serve
-
 from ws101.errors import InputError, UsageError
-from ws101.host.network import ConnectError, Network, exchange, handshake, parse_address, parse_resolve, plain
+from ws101.host.network import (
+    ConnectError,
+    Network,
+    exchange,
+    handshake,
+    parse_address,
+    parse_resolve,
+    parse_ws_url,
+    plain,
+    run,
+)
 from ws101.http1 import Request
-from ws101.probes.core import Verdict
+from ws101.probes.close import close
+from ws101.probes.core import Probe, Verdict
+from ws101.probes.echo import echo
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.handshake import HandshakeOptions
+from ws101.probes.large import large
+from ws101.probes.ping import ping
 
 QUICK = HandshakeOptions(timeout=1.0)
 
@@ -355,6 +370,45 @@ def test_secrets_are_masked_in_everything_that_is_shown() -> None:
     assert "sid=***" in shown
     assert "Bearer ***" in shown
     assert "hunter2" in result.raw.decode("latin-1")
+
+
+# Frames
+
+
+@pytest.mark.parametrize("probe", [echo, ping, close, large])
+def test_frames_pass_through_a_real_tunnel(echo_port: int, probe: Callable[[Endpoint], Probe]) -> None:
+    endpoint = parse_ws_url(f"ws://127.0.0.1:{echo_port}/")
+    seen = run(probe(endpoint), endpoint)
+    assert seen.passed, seen.message
+    assert all(value > 0 for name, value in seen.details if name == "seconds" and isinstance(value, float))
+
+
+def test_a_message_larger_than_the_server_takes_is_refused(echo_port: int) -> None:
+    endpoint = parse_ws_url(f"ws://127.0.0.1:{echo_port}/")
+    seen = run(large(endpoint, size=2 * 1024 * 1024), endpoint)
+    assert (seen.class_, seen.detail("close_code")) == ("closed", 1009), seen.message
+
+
+def test_two_ends_that_both_write_do_not_wait_for_each_other() -> None:
+    """A server that sends back each piece at once, and does not read on while its answer is not taken."""
+    size = 12 * 1024 * 1024
+
+    def mirror(sock: socket.socket, request: bytes) -> None:
+        answer_head = GOOD.replace(b"ACCEPT", accept(request))
+        sock.sendall(answer_head + b"\x82\x7f" + size.to_bytes(8, "big"))
+        head = b""
+        while len(head) < 14:
+            head += sock.recv(14 - len(head))
+        left = size
+        while left:
+            piece = sock.recv(65536)
+            left -= len(piece)
+            sock.sendall(piece)
+
+    with serving(mirror) as port:
+        endpoint = parse_ws_url(f"ws://127.0.0.1:{port}/")
+        seen = run(large(endpoint, size=size, timeout=5), endpoint, limit=20)
+    assert seen.class_ != "timeout", seen.message
 
 
 # TLS

@@ -174,7 +174,9 @@ def _by_shape(response: Response, behind_nginx: bool) -> Attribution:
     if response.status in (301, 302, 307, 308) and not response.body:
         return Attribution(Answerer.BACKEND, "possible", ("nginx's redirects have a page as their body",))
     if response.status >= 400:
-        return Attribution(Answerer.BACKEND, "possible", ("the body is not nginx's page for this status",))
+        usual = response.status in (403, 404) or response.status >= 500
+        said = "the body is not nginx's page for this status" + (", unless error_page changed it" if usual else "")
+        return Attribution(Answerer.BACKEND, "possible" if usual else "likely", (said,))
     return Attribution(Answerer.BACKEND, "possible", ("nothing shows who made it: a static file or the application",))
 
 
