@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
@@ -136,11 +137,8 @@ def _has_word(scope: Scope, word: str) -> bool:
 Family = Literal[4, 6]
 
 
-@dataclass(frozen=True, slots=True)
-class _Range:
-    low: int
-    high: int
-    value: str
+_Blocks = dict[int, list[tuple[int, int, str]]]
+"""Ranges without overlaps in the last 16 bits of an address, in order, by the first 16 bits."""
 
 
 class GeoTable:
@@ -152,7 +150,7 @@ class GeoTable:
         origin: The ``geo`` directive.
     """
 
-    __slots__ = ("_default", "_networks", "_ranges", "_scope", "origin", "ranges", "source", "variable")
+    __slots__ = ("_blocks", "_default", "_networks", "_scope", "origin", "ranges", "source", "variable")
 
     def __init__(self, scope: Scope, origin: Placed) -> None:
         self.origin = origin
@@ -163,7 +161,7 @@ class GeoTable:
         """Whether the lines are ``low-high`` ranges instead of networks."""
         self._default = ""
         self._networks: dict[tuple[Family, int], dict[int, str]] | None = None
-        self._ranges: list[_Range] = []
+        self._blocks: _Blocks = {}
 
     @property
     def proxies(self) -> tuple[str, ...]:
@@ -190,7 +188,8 @@ class GeoTable:
         family, number = _address(address) or (4, _NO_ADDRESS)
         if self.ranges:
             number = number if family == 4 else _NO_ADDRESS
-            return next((r.value for r in reversed(self._ranges) if r.low <= number <= r.high), self._default)
+            block, low = self._blocks.get(number >> 16, ()), number & 0xFFFF
+            return next((value for first, last, value in block if first <= low <= last), self._default)
         bits = 32 if family == 4 else 128
         for length in range(bits, -1, -1):
             table = networks.get((family, length))
@@ -215,14 +214,29 @@ class GeoTable:
             self._default = line.args[0]
             return
         delete = line.name == "delete"
-        low, _, high = (line.args[0] if delete else line.name).partition("-")
-        first, last = _ipv4(low), _ipv4(high)
+        lowest, _, highest = (line.args[0] if delete else line.name).partition("-")
+        first, last = _ipv4(lowest), _ipv4(highest)
         if first is None or last is None:
             return
-        if delete:
-            self._ranges = [r for r in self._ranges if (r.low, r.high) != (first, last)]
-        else:
-            self._ranges.append(_Range(first, last, line.args[0]))
+        for high in range(first >> 16, (last >> 16) + 1):
+            start = first & 0xFFFF if high == first >> 16 else 0
+            end = last & 0xFFFF if high == last >> 16 else 0xFFFF
+            block = self._blocks.setdefault(high, [])
+            if delete:
+                block[:] = [piece for piece in block if piece[:2] != (start, end)]
+            else:
+                _add_range(block, start, end, line.args[0])
+
+
+def _add_range(block: list[tuple[int, int, str]], start: int, end: int, value: str) -> None:
+    """Add a range, inside another one by splitting that; nginx refuses any other overlap."""
+    at = bisect_right(block, (start, _NO_ADDRESS, ""))
+    if at > 0 and block[at - 1][1] >= end:
+        low, high, old = block.pop(at - 1)
+        pieces = ((low, start - 1, old), (start, end, value), (end + 1, high, old))
+        block[at - 1 : at - 1] = [piece for piece in pieces if piece[0] <= piece[1]]
+    elif (at == 0 or block[at - 1][1] < start) and (at == len(block) or end < block[at][0]):
+        block.insert(at, (start, end, value))
 
 
 def _read_network(networks: dict[tuple[Family, int], dict[int, str]], line: Placed) -> None:
