@@ -1,7 +1,7 @@
 """A diagnosis: what the model predicts, joined with what was observed.
 
-Theory of operation.  The rules say what is wrong in the configuration on the way of this request; the trace says what nginx
-does with it; the probe says what came back.  Where rules and probe tell the same, the cause is proven.  Where the
+Theory of operation.  The rules say what is wrong in the configuration on the way of this request; the trace says what
+nginx does with it; the probe says what came back.  Where rules and probe tell the same, the cause is proven.  Where the
 configuration is fine and the handshake still fails, the answer, the same handshake straight to the backend, and the
 predicted request straight to the backend tell who is to blame.  Where the live server does what this configuration
 cannot, that is a finding too: it is not this configuration that runs.

@@ -2,7 +2,7 @@
 
 Before anything is written, the request that the fixed model predicts goes straight to the backend: what it answers is
 what a client must see afterwards.  Success is a 101, or that same answer.  A route that got worse is a failure, whatever
-the handshake says.
+whatever the handshake says.
 """
 
 from __future__ import annotations
