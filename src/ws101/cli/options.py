@@ -7,7 +7,16 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["conf_option", "connection_options", "header_option", "nginx_options", "output_options", "roots_option"]
+__all__ = [
+    "conf_option",
+    "connection_options",
+    "header_option",
+    "nginx_options",
+    "output_options",
+    "roots_option",
+    "rule_options",
+    "url_option",
+]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -70,3 +79,13 @@ def output_options(*formats: str) -> Callable[[_F], _F]:
         ),
         click.option("--color", type=click.Choice(("auto", "always", "never")), default="auto", show_default=True),
     )
+
+
+url_option = click.option(
+    "--url", "urls", multiple=True, metavar="URL", help="An address that is meant for WebSockets; repeatable."
+)
+
+rule_options = _joined(
+    click.option("--select", multiple=True, metavar="RULE", help="Run only this rule; repeatable."),
+    click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule out; repeatable."),
+)

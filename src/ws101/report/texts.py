@@ -9,7 +9,7 @@ from ws101.nginx.config import Placed
 from ws101.probes.masking import mask_headers, mask_request
 from ws101.text import printable
 
-__all__ = ["as_json_text", "count", "field", "joined", "masked", "masked_headers", "seconds", "where"]
+__all__ = ["as_json_text", "count", "field", "joined", "masked", "masked_headers", "seconds", "shown_where"]
 
 
 def as_json_text(text: str) -> str:
@@ -17,9 +17,12 @@ def as_json_text(text: str) -> str:
     return text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
-def where(placed: Placed | None) -> str:
-    """``file:line`` of a directive, for people; empty if there is none."""
-    return printable(placed.where) if placed else ""
+def shown_where(placed: Placed | None, base: str = "") -> str:
+    """``file:line`` of a directive, for people, below ``base`` relative to it; empty if there is none."""
+    if placed is None:
+        return ""
+    prefix = base.rstrip("/") + "/"
+    return printable(placed.where.removeprefix(prefix) if base else placed.where)
 
 
 def seconds(value: float | None) -> str:

@@ -95,7 +95,12 @@ def _path(found: Diagnosis, subject: Subject | None, style: Style) -> list[str]:
         return []
     forwarded = found.predicted.outcome.forwarded
     upstream = printable(forwarded.upstream.url) if forwarded.upstream else ""
-    rows = hop_rows(found.predicted.arrival.request, forwarded, subject.version if subject else None)
+    rows = hop_rows(
+        found.predicted.arrival.request,
+        forwarded,
+        subject.version if subject else None,
+        subject.config.prefix if subject else "",
+    )
     lines = [*hops(rows, style, upstream=upstream)]
     if forwarded.tunnel is not True:
         lines += ["", f"  {style.paint('title', 'tunnel')}  {tunnel_line(forwarded, style)}"]

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from ws101.nginx.build import Build
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Decision, Forwarded, Outcome, Trace
-from ws101.report.style import Style, pad, wrap
+from ws101.report.style import Style, columns, pad, width_of, wrap
 from ws101.report.subject import Subject, condition
 from ws101.report.terminal.hops import hop_rows, hops
-from ws101.report.texts import joined, seconds, where
+from ws101.report.texts import joined, seconds, shown_where
 from ws101.text import printable
 
 __all__ = ["FAULTS", "explain", "tunnel_line", "unknown_lines"]
 
 _STEP_WIDTH = 10
+_INDENT = _STEP_WIDTH + 4
 _FIRST_STEPS = ("connection", "request", "server", "location", "rewrite", "access", "content", "upstream")
 
 FAULTS = {
@@ -69,31 +70,53 @@ def _unknowns(variants: Sequence[tuple[Sequence[Build], Trace]], subject: Subjec
 
 
 def _one(trace: Trace, subject: Subject, style: Style) -> list[str]:
-    lines = [line for d in trace.decisions if d.step in _FIRST_STEPS for line in _decision(d, style)]
+    base = subject.config.prefix
+    lines = _decisions([d for d in trace.decisions if d.step in _FIRST_STEPS], base, style)
     forwarded = trace.outcome.forwarded
     if forwarded is None:
         return [*lines, *_ending(trace.outcome, style), ""]
     name = printable(forwarded.upstream.url) if forwarded.upstream else "a backend only run time knows"
-    lines += ["", *hops(hop_rows(trace.arrival.request, forwarded, subject.version), style, upstream=name), ""]
+    rows = hop_rows(trace.arrival.request, forwarded, subject.version, base)
+    lines += ["", *hops(rows, style, upstream=name), ""]
     lines += _labelled("tunnel", tunnel_line(forwarded, style), style)
     if forwarded.tunnel is not False:
-        lines += _labelled("timeout", _timeout_line(forwarded), style)
+        lines += _labelled("timeout", _timeout_line(forwarded, base), style)
     return [*lines, ""]
 
 
-def _decision(decision: Decision, style: Style) -> list[str]:
-    """``step  chosen``, and below it why and where."""
-    chosen = printable(decision.chosen)
-    why, place = printable(decision.why), where(decision.origin)
-    head = _labelled(decision.step, chosen, style)
-    lines = [" " * (_STEP_WIDTH + 4) + style.paint("dim", line) for line in wrap(why, style.width - 14)] if why else []
+def _decisions(decisions: Sequence[Decision], base: str, style: Style) -> list[str]:
+    """One line a step: what, why, where; why and where go below if they don't fit."""
+    rows, last = [], ""
+    for item in decisions:
+        label = item.step if item.step != last else ""
+        chosen = printable(item.chosen.removeprefix(f"{item.step} "), limit=60)
+        rows.append((label, chosen, printable(item.why), shown_where(item.origin, base)))
+        last = item.step
+    if max((width_of(line) for line in columns(rows, indent=2)), default=0) <= style.width:
+        return [_painted(line, row, style) for line, row in zip(columns(rows, indent=2), rows, strict=True)]
+    lines: list[str] = []
+    for label, chosen, why, place in rows:
+        lines += _labelled(label, chosen, style)
+        lines += [" " * _INDENT + style.paint("dim", line) for line in wrap(why, style.width - _INDENT) if line]
+        lines += [" " * _INDENT + style.paint("path", place)] if place else []
+    return lines
+
+
+def _painted(line: str, row: tuple[str, str, str, str], style: Style) -> str:
+    """An aligned line with its colours: the label bold, the reason dim, the place as a path."""
+    label, _, why, place = row
     if place:
-        lines.append(" " * (_STEP_WIDTH + 4) + style.paint("path", place))
-    return [*head, *lines]
+        line = line.removesuffix(place) + style.paint("path", place)
+    if why:
+        head, _, tail = line.rpartition(why)
+        line = f"{head}{style.paint('dim', why)}{tail}"
+    return line.replace(label, style.paint("title", label), 1) if label else line
 
 
 def _labelled(label: str, text: str, style: Style) -> list[str]:
-    return [f"  {style.paint('title', pad(label, _STEP_WIDTH))}  {text}"]
+    first, *rest = wrap(text, style.width - _INDENT) if not style.color else [text]
+    head = f"  {style.paint('title', pad(label, _STEP_WIDTH))}  {first}"
+    return [head, *(" " * _INDENT + line for line in rest)]
 
 
 def tunnel_line(forwarded: Forwarded, style: Style) -> str:
@@ -106,10 +129,10 @@ def tunnel_line(forwarded: Forwarded, style: Style) -> str:
     return f"{style.paint('error', 'no')}: the backend gets no valid opening handshake; {why}"
 
 
-def _timeout_line(forwarded: Forwarded) -> str:
+def _timeout_line(forwarded: Forwarded, base: str) -> str:
     if forwarded.idle_timeout is None:
         return "unknown"
-    set_by = where(forwarded.idle_origin)
+    set_by = shown_where(forwarded.idle_origin, base)
     return (
         f"nginx cuts the tunnel after {seconds(forwarded.idle_timeout)} of silence "
         f"({f'proxy_read_timeout, {set_by}' if set_by else 'the default of proxy_read_timeout'})"
@@ -137,7 +160,7 @@ def unknown_lines(items: Sequence[Unknown], style: Style) -> list[str]:
     if not items:
         return []
     lines = [style.paint("unknown", "Not known")]
-    for reason, place in dict.fromkeys((printable(i.reason), where(i.origin)) for i in items):
+    for reason, place in dict.fromkeys((printable(i.reason), shown_where(i.origin)) for i in items):
         folded = wrap(reason, style.width - 6)
         lines += [f"  {style.glyph('question')} {folded[0]}", *(f"    {line}" for line in folded[1:])]
         if place:

@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from ws101.http1 import Request
 from ws101.nginx.outcome import Forwarded, HeaderFate
 from ws101.report.style import Style, cut, pad
-from ws101.report.texts import field, masked, where
+from ws101.report.texts import field, masked, shown_where
 from ws101.text import lower, printable
 
 __all__ = ["Row", "hop_rows", "hops"]
 
 _NEEDED = ("upgrade", "connection")
 _SAID = {
-    "passed": "",
-    "set": "proxy_set_header",
+    "set": "set by {place}",
     "default": "nginx's default",
-    "cleared": "set to nothing",
+    "cleared": "cut: set to nothing by {place}",
     "dropped": "cut: nginx forwards it only if told to",
-    "ignored": "ignored by nginx",
-    "withheld": "withheld: proxy_pass_request_headers off",
+    "ignored": "ignored: {why}",
+    "withheld": "cut: proxy_pass_request_headers off",
 }
+"""What nginx does with a field, by its fate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,17 @@ class Row:
     lost: bool = False
 
 
-def hop_rows(client: Request, forwarded: Forwarded, version: str | None = None) -> tuple[Row, ...]:
+def hop_rows(client: Request, forwarded: Forwarded, version: str | None = None, base: str = "") -> tuple[Row, ...]:
     """The request line and every header field, in the client's order, then what nginx adds.
 
     Args:
         client: The request as the client sends it.
         forwarded: What nginx makes of it.
         version: The nginx version, to be named where its default decides.
+        base: Paths below this folder are shown relative to it.
     """
     client = masked(client)
-    return (_request_line(client, forwarded, version), *_fields(client, forwarded))
+    return (_request_line(client, forwarded, version), *_fields(client, forwarded, base))
 
 
 def _request_line(client: Request, forwarded: Forwarded, version: str | None) -> Row:
@@ -61,42 +62,40 @@ def _request_line(client: Request, forwarded: Forwarded, version: str | None) ->
         return Row(sent, "not known in full", "?")
     request = masked(request)
     got = printable(f"{request.method} {request.target} {request.version}")
-    old = "http-version" in forwarded.faults
-    if client.version != request.version:
-        said = f"the default of nginx {version}" if old and version else "nginx speaks its own version"
-    else:
-        said = "" if client.target == request.target else "changed on the way"
-    return Row(sent, said, got, old)
+    if "http-version" in forwarded.faults:
+        return Row(sent, f"{request.version}: nginx {version}" if version else "nginx's HTTP version", got, lost=True)
+    return Row(sent, "" if client.target == request.target else "the path is changed", got)
 
 
-def _fields(client: Request, forwarded: Forwarded) -> Iterator[Row]:
+def _fields(client: Request, forwarded: Forwarded, base: str) -> Iterator[Row]:
     fates: dict[str, list[HeaderFate]] = {}
     for fate in forwarded.headers:
         fates.setdefault(lower(fate.name), []).append(fate)
     for name, value in client.headers:
         mine = fates.pop(lower(name), [])
+        sent = field(name, value)
         if not mine:
-            yield Row(field(name, value), "", field(name, value) if _arrives(name, forwarded) else "")
-        for at, fate in enumerate(mine):
-            yield _field(field(name, value) if at == 0 else "", fate, forwarded)
+            arrives = forwarded.request is not None and forwarded.request.header(name) is not None
+            yield Row(sent, "", sent if arrives else "")
+        for at, fate in enumerate(_told(mine)):
+            yield _field(sent if at == 0 else "", fate, forwarded, base)
     for mine in fates.values():
-        yield from (_field("", fate, forwarded) for fate in mine if fate.value)
+        yield from (_field("", fate, forwarded, base) for fate in mine if fate.value)
 
 
-def _arrives(name: str, forwarded: Forwarded) -> bool:
-    return forwarded.request is not None and forwarded.request.header(name) is not None
+def _told(fates: list[HeaderFate]) -> list[HeaderFate]:
+    """What is sent under a name; if nothing is, the one that tells best how it was lost."""
+    sent = [fate for fate in fates if fate.value]
+    return sent or sorted(fates, key=lambda fate: fate.origin is None)[:1]
 
 
-def _field(sent: str, fate: HeaderFate, forwarded: Forwarded) -> Row:
+def _field(sent: str, fate: HeaderFate, forwarded: Forwarded, base: str) -> Row:
     """A field that nginx sets, passes or cuts."""
     shown = masked(Request("GET", "/", headers=((fate.name, fate.value),))).headers[0][1]
-    said = fate.why or _SAID.get(fate.fate, fate.fate)
-    if fate.fate == "passed":
-        said = ""
-    place = where(fate.origin)
-    said = f"{said} ({place.rpartition('/')[2]})" if said and place else said
-    lost = lower(fate.name) in _NEEDED and any(f.startswith(lower(fate.name)) for f in forwarded.faults)
-    return Row(sent, printable(said), field(fate.name, shown) if fate.value else "", lost)
+    place = shown_where(fate.origin, base)
+    said = _SAID.get(fate.fate, "").format(place=place, why=printable(fate.why))
+    lost = lower(fate.name) in _NEEDED and any(fault.startswith(lower(fate.name)) for fault in forwarded.faults)
+    return Row(sent, said, field(fate.name, shown) if fate.value else "", lost)
 
 
 def hops(rows: tuple[Row, ...], style: Style, *, upstream: str = "", indent: int = 2) -> list[str]:

@@ -1,0 +1,62 @@
+"""What is asked of the rules, read from the options."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ws101.errors import UsageError
+from ws101.probes.endpoint import parse_ws_url
+from ws101.rules import RULES, Options
+from ws101.text import lower
+
+__all__ = ["options_of", "seconds_of"]
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def options_of(
+    urls: tuple[str, ...] = (),
+    select: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    style: str = "map",
+    idle_timeout: str = "86400s",
+) -> Options:
+    """The options of rules and fixes.
+
+    Raises:
+        UsageError: If a URL, a rule's name or the time makes no sense.
+    """
+    for url in urls:
+        parse_ws_url(url)
+    return Options(
+        style=style,
+        idle_timeout=seconds_of(idle_timeout),
+        urls=urls,
+        select=frozenset(map(_name, select)),
+        ignore=frozenset(map(_name, ignore)),
+    )
+
+
+def seconds_of(text: str) -> int:
+    """A time as nginx writes it: ``86400``, ``3600s``, ``60m``, ``24h``, ``1d``.
+
+    Raises:
+        UsageError: If it is none.
+    """
+    digits = text.rstrip("smhd")
+    unit = text[len(digits) :]
+    if not digits.isdecimal() or unit not in _UNITS:
+        raise UsageError(f"{text} is not a time", help="write it as nginx does: 86400s, 60m or 24h")
+    return int(digits) * _UNITS[unit]
+
+
+def _name(text: str) -> str:
+    """A rule's name from its name or code."""
+    wanted = lower(text)
+    found = next((rule.name for rule in RULES if wanted in (rule.name, lower(rule.code))), None)
+    if found is None:
+        close = get_close_matches(wanted, [rule.name for rule in RULES], n=1)
+        raise UsageError(
+            f"there is no rule {text}", help=f"did you mean {close[0]}?" if close else "ws101 rule lists them"
+        )
+    return found
