@@ -37,7 +37,9 @@ def serving(binary: NginxBinary, http: str) -> Iterator[tuple[Config, int]]:
     """A real nginx with a configuration (``PORT`` becomes a free port), the model of the same text, and the port."""
     (port,) = free_ports(1)
     text = http.replace("PORT", str(port))
-    conf = wrap("access_log off; keepalive_timeout 0;\n" + text, binary=binary).replace("access_log access.log lab;", "")
+    conf = wrap("access_log off; keepalive_timeout 0;\n" + text, binary=binary).replace(
+        "access_log access.log lab;", ""
+    )
     with Nginx(conf, binary=binary):
         yield config_of(conf), port
 

@@ -34,6 +34,8 @@ _MAX_COUNT = 100
 
 _ESCAPES = re.compile(r"\\(Q.*?(?:\\E|\Z)|x(?:\{[^}]*\}?|[0-9A-Fa-f]{0,2})|.)", re.DOTALL)
 _QUANTIFIER = re.compile(r"([*+?]|\{(\d{1,5})(?:(,)(\d{0,5}))?\})([?+]?)", re.ASCII)
+_BRACES = re.compile(r"(?<!\\)\{([ \d]*(?:,[ \d]*)?)\}", re.ASCII)
+_OLD_COUNT = re.compile(r"\d+(?:,\d*)?|[ ,]*", re.ASCII)
 _NAMED = re.compile(r"\?(?:P?<([A-Za-z_][A-Za-z0-9_]{0,31})>|'([A-Za-z_][A-Za-z0-9_]{0,31})')")
 _POSIX = {
     "alpha": "a-zA-Z",
@@ -67,7 +69,8 @@ class RegexError(Exception):
     """nginx would refuse the pattern.
 
     Args:
-        message: nginx's words, for example ``pcre2_compile() failed: missing closing parenthesis in "(a"``.
+        message: nginx's words, for example ``pcre2_compile() failed: missing closing parenthesis in "(a"``.  What stands
+            behind ``at`` may differ by a character between versions of PCRE.
     """
 
     def __init__(self, message: str) -> None:
@@ -184,6 +187,8 @@ def _compiled(pattern: str, caseless: bool, engine: str) -> Regex | RegexError |
 
 def _compile_pcre2(pattern: str, caseless: bool) -> Any:
     assert _pcre2 is not None
+    if any(not _OLD_COUNT.fullmatch(found[1]) for found in _BRACES.finditer(pattern)):
+        raise Undecided(f'a count in "{pattern}" is a quantifier for some versions of PCRE and text for others')
     plain = _ESCAPES.sub(lambda found: _as_nginx_reads(found, pattern), pattern)
     flags = _pcre2.IGNORECASE if caseless else 0
     try:
