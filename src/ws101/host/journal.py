@@ -185,7 +185,7 @@ class Journal:
     @property
     def files(self) -> tuple[FileRecord, ...]:
         """The files concerned."""
-        records = cast("list[dict[str, str]]", self.first("begin").get("files", []))
+        records = cast("list[dict[str, str]]", self.first("prepared").get("files", []))
         return tuple(FileRecord(**record) for record in records)
 
     @property
@@ -238,8 +238,9 @@ def lock(state: Path, conf_folder: str = "", *, wait: float = 10.0) -> Iterator[
         held.callback(os.close, own)
         deadline = time.monotonic() + wait
         _acquire(own, deadline, lambda: os.pread(own, 20, 0).decode("ascii", "replace").strip())
-        os.truncate(own, 0)
-        os.pwrite(own, str(os.getpid()).encode("ascii"), 0)
+        with contextlib.suppress(OSError):  # the name is only for those who wait
+            os.truncate(own, 0)
+            os.pwrite(own, str(os.getpid()).encode("ascii"), 0)
         if conf_folder:
             with contextlib.suppress(OSError):  # what cannot be locked (some network file systems) is not
                 folder = os.open(os_path(conf_folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

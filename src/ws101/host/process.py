@@ -53,7 +53,7 @@ _PROC = Path("/proc")
 _SYSTEMD = Path("/run/systemd/system")
 _TITLE = "nginx: master process"
 _OPTION = re.compile(r"-([?hvVtTq]*)([pcegs])(.*)", re.DOTALL)
-_RETRIED = re.compile(r"\bbind\(\) to \S+ failed \(\d+: Address already in use\)")
+_RETRIED = re.compile(r"\bbind\(\) to \S+ failed \(\d+: Address (?:already )?in use\)")
 
 
 @dataclass(frozen=True, slots=True)

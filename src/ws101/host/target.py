@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import cast
@@ -86,11 +87,12 @@ class Target:
         run_command([self.binary, "-t", "-q", "-e", "stderr", *prefix, "-c", conf, *more])
 
     def accepts(self, conf: str) -> str:
-        """What ``test`` says, empty if it accepts."""
+        """Why ``test`` refuses, in nginx's words; empty if it accepts."""
         try:
             self.test(conf)
         except NginxError as error:
-            return error.message
+            words = re.search(r"\[emerg\] (?:\d+#\d+: )?([^\n]*)", error.message)
+            return words[1] if words else error.message
         return ""
 
     @property

@@ -198,11 +198,13 @@ class Transaction:
                 raise _changed(name)
 
     def _test_whole(self) -> list[str]:
-        refused = self._refusal({name: new for name, (_, new) in self.edits.items()})
-        if refused:
-            raise ApplyError(f"nginx refuses the changed configuration: {refused}", where=self.target.main)
+        self._accept(self._refusal({name: new for name, (_, new) in self.edits.items()}))
         self._old_refused = self._refusal({})
         return [f"the files as they are now are refused: {self._old_refused}"] if self._old_refused else []
+
+    def _accept(self, refused: str) -> None:
+        if refused:
+            raise ApplyError(f"nginx refuses the changed configuration: {refused}", where=self.target.main)
 
     def _refusal(self, overlay: Overlay) -> str:
         """What nginx says of the files with these changes; empty if it accepts them."""
@@ -252,7 +254,7 @@ class Transaction:
             self._torn = frozenset()
         if not self.target.tests_staged:
             with self._step("test"):
-                self.target.test(self.target.main)
+                self._accept(self.target.accepts(self.target.main))
         if self.target.master is None and not self.target.reload_command:
             return "no nginx is running: written and accepted by nginx -t, not proven"
         log = self._mark()
