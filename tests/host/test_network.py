@@ -49,6 +49,7 @@ from ws101.probes.core import Probe, Verdict
 from ws101.probes.echo import echo
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.handshake import HandshakeOptions
+from ws101.probes.idle import idle
 from ws101.probes.large import large
 from ws101.probes.ping import ping
 
@@ -409,6 +410,14 @@ def test_two_ends_that_both_write_do_not_wait_for_each_other() -> None:
         endpoint = parse_ws_url(f"ws://127.0.0.1:{port}/")
         seen = run(large(endpoint, size=size, timeout=5), endpoint, limit=20)
     assert seen.class_ != "timeout", seen.message
+
+
+def test_a_long_measurement_reports_its_progress(echo_port: int) -> None:
+    endpoint, ticks = parse_ws_url(f"ws://127.0.0.1:{echo_port}/"), list[float]()
+    seen = run(idle(endpoint, limit=0.9), endpoint, tick=ticks.append)
+    assert seen.passed
+    assert len(ticks) >= 3
+    assert ticks == sorted(ticks)
 
 
 # TLS

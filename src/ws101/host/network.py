@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from ws101.errors import UsageError
@@ -52,6 +53,8 @@ __all__ = [
 
 DEFAULT = Network()
 
+_TICK = 0.25
+
 BACKEND_LIMIT = 1024 * 1024
 """How many bytes of a backend's body are read for a comparison."""
 
@@ -61,7 +64,14 @@ def new_key() -> str:
     return binascii.b2a_base64(os.urandom(16), newline=False).decode("ascii")
 
 
-def run(probe: Probe, endpoint: Endpoint, network: Network = DEFAULT, *, limit: float = 3600.0) -> Observation:
+def run(
+    probe: Probe,
+    endpoint: Endpoint,
+    network: Network = DEFAULT,
+    *,
+    limit: float = 3600.0,
+    tick: Callable[[float], None] | None = None,
+) -> Observation:
     """Connect, run a probe on that connection, close it.
 
     Args:
@@ -69,13 +79,15 @@ def run(probe: Probe, endpoint: Endpoint, network: Network = DEFAULT, *, limit: 
         endpoint: Where to connect to.
         network: How.
         limit: Seconds after which the probe gets nothing but TimedOut.
+        tick: Called with the seconds on the probe's clock about four times a second while nothing comes, for a display
+            of progress.
 
     Raises:
         ConnectError: If no connection came to stand.
         InputError: If a certificate or key file cannot be used.
     """
     dialed = dial(endpoint, network)
-    driver = _Driver(dialed, limit)
+    driver = _Driver(dialed, limit, tick)
     try:
         seen = drive(probe, driver.answer)
     finally:
@@ -179,10 +191,10 @@ def _run(probe: Probe, endpoint: Endpoint, network: Network, request: Request) -
 class _Driver:
     """Answers a probe's commands with a socket."""
 
-    def __init__(self, dialed: Dialed, limit: float) -> None:
+    def __init__(self, dialed: Dialed, limit: float, tick: Callable[[float], None] | None) -> None:
         self._sock, self._early = dialed.sock, dialed.early
         self._begin = time.monotonic()
-        self._limit = limit
+        self._limit, self._tick = limit, tick
 
     def answer(self, command: Command) -> Event:
         if isinstance(command, Send):
@@ -213,17 +225,18 @@ class _Driver:
         return Done(at)
 
     def _receive(self, until: float) -> Event:
-        left = min(until, self._limit) - self._now()
-        if left <= 0:
-            return TimedOut(self._now())
-        if self._early:
+        if self._early and self._now() < until:
             early, self._early = self._early, b""
             return Data(self._now(), early)
-        try:
-            self._sock.settimeout(left)
-            data = self._sock.recv(65536)
-        except TimeoutError:
-            return TimedOut(self._now())
-        except OSError as error:
-            return Eof(self._now(), failure_of(error))
-        return Data(self._now(), data) if data else Eof(self._now())
+        while (left := min(until, self._limit) - self._now()) > 0:
+            try:
+                self._sock.settimeout(left if self._tick is None else min(left, _TICK))
+                data = self._sock.recv(65536)
+            except TimeoutError:
+                if self._tick is not None:
+                    self._tick(self._now())
+            except OSError as error:
+                return Eof(self._now(), failure_of(error))
+            else:
+                return Data(self._now(), data) if data else Eof(self._now())
+        return TimedOut(self._now())

@@ -110,7 +110,10 @@ class TimedOut:
 
 
 Command = Send | Receive | Wait | Close
+"""What a probe yields."""
+
 Event = Done | Data | Eof | TimedOut
+"""What a probe is sent."""
 
 _T = TypeVar("_T")
 
@@ -341,6 +344,7 @@ class Connection:
 
 
 Detail = str | int | float | bool | None
+"""One of a probe's own figures; times in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,6 +382,7 @@ class Observation:
 
 
 Probe = Generator[Command, Event, Observation]
+"""A probe, ready to be driven once."""
 
 
 def drive(steps: Steps[_T], answer: Callable[[Command], Event]) -> _T:

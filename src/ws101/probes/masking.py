@@ -15,6 +15,7 @@ from ws101.http1 import Headers, Request, Response
 __all__ = ["MASK", "mask", "mask_headers", "mask_request", "mask_response", "secrets_of"]
 
 MASK = "***"
+"""What stands in a secret's place."""
 
 _ARGUMENTS = (
     "token|access_token|id_token|refresh_token|auth_token|csrf_token|auth|authorization|bearer|key|api_key|apikey|"
