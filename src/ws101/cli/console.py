@@ -56,6 +56,12 @@ class Console:
         buffer.write(text.encode("utf-8", "backslashreplace"))
         buffer.flush()
 
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes as they are."""
+        self.stream.flush()
+        self.stream.buffer.write(data)
+        self.stream.flush()
+
 
 def _wants_color() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -5,20 +5,21 @@ Found in the process table and by asking ``nginx -V``; nothing is tested, reload
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, find_nginx, read_binary
-from ws101.host.process import Master, compiled, masters
+from ws101.host.doctor import is_here
+from ws101.host.files import os_path
+from ws101.host.process import Master, compiled, masters, oldest_worker_started
 from ws101.nginx.config import Config
 from ws101.probes.endpoint import Endpoint
 from ws101.text import lower
 
-__all__ = ["Found", "concerns", "installed", "on_this_machine"]
+__all__ = ["Found", "concerns", "installed", "on_this_machine", "stale_files"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def concerns(config: Config, endpoint: Endpoint) -> bool:
     servers = config.servers
     listening = any(_listens(server.all("listen"), endpoint.port) for server in servers)
     names = [lower(name) for server in servers for placed in server.all("server_name") for name in placed.args]
-    return listening and (any(_covers(name, endpoint.host) for name in names) or _is_here(endpoint.host))
+    return listening and (any(_covers(name, endpoint.host) for name in names) or is_here(endpoint.host))
 
 
 def _listens(listens: tuple[object, ...], port: int) -> bool:
@@ -103,24 +104,17 @@ def _covers(name: str, host: str) -> bool:
     return name == host
 
 
-def _is_here(host: str) -> bool:
-    """Whether a host's address is one of this machine's."""
+def stale_files(found: Found, config: Config) -> tuple[str, ...]:
+    """The files that were changed after the running workers had loaded them; empty if nothing tells."""
+    began = oldest_worker_started(found.master.pid) if found.master else None
+    if began is None:
+        return ()
+    return tuple(path for path in config.sources if _changed_after(path, began))
+
+
+def _changed_after(path: str, moment: float) -> bool:
+    """Process starts are known to 10 ms; a file changed within that time counts as loaded."""
     try:
-        addresses = {info[4][0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+        return Path(os.fsdecode(os_path(path))).stat().st_mtime > moment + 0.01
     except OSError:
         return False
-    return any(_is_own(str(address)) for address in addresses)
-
-
-def _is_own(address: str) -> bool:
-    """A socket can be bound to an address only if it is this machine's; nothing listens on it meanwhile."""
-    plain = ipaddress.ip_address(address.partition("%")[0])
-    if plain.is_loopback:
-        return True
-    family = socket.AF_INET6 if plain.version == 6 else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True

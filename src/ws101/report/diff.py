@@ -12,9 +12,11 @@ from ws101.report.excerpt import mask_config
 from ws101.report.style import Style
 from ws101.text import Edit, Source, Span, apply, printable
 
-__all__ = ["diff_lines", "paint_diff", "unified"]
+__all__ = ["diff_lines", "paint_diff", "text_diff_lines", "unified"]
 
 _CONTEXT = 3
+_LONG = 4000
+"""Lines from which on frequent ones (``}``) are not matched: the diff gets longer, and is done in linear time."""
 _NO_NEWLINE = "\\ No newline at end of file\n"
 
 
@@ -42,6 +44,30 @@ def diff_lines(sources: Mapping[str, Source], edits: Iterable[Edit]) -> Iterator
             yield from body
 
 
+def text_diff_lines(sources: Mapping[str, Source], texts: Mapping[str, str]) -> Iterator[str]:
+    """The diff from the old texts to new ones (latin-1), line by line, where the edits are not at hand.
+
+    Args:
+        sources: The old files by path; one that is not there is created.
+        texts: The new text of each changed file, by path.
+    """
+    for path, text in texts.items():
+        source = sources.get(path)
+        edit = _changed_middle(source.text if source else "", text, path)
+        yield from diff_lines(sources, (edit,))
+
+
+def _changed_middle(old: str, new: str, path: str) -> Edit:
+    """What is between the lines that both texts begin and end with, as one edit."""
+    before, after = _lines(old), _lines(new)
+    shortest = min(len(before), len(after))
+    head = next((i for i in range(shortest) if before[i] != after[i]), shortest)
+    tail = next((i for i in range(shortest - head) if before[-1 - i] != after[-1 - i]), shortest - head)
+    start = sum(map(len, before[:head]))
+    stop = len(old) - sum(map(len, before[len(before) - tail :]))
+    return Edit(Span(path, start, stop), "".join(after[head : len(after) - tail]))
+
+
 def _hunks(source: Source, edits: Sequence[Edit]) -> Iterator[str]:
     shift = 0
     for start, end, first in _regions(source, edits):
@@ -49,7 +75,7 @@ def _hunks(source: Source, edits: Sequence[Edit]) -> Iterator[str]:
         moved = [Edit(Span(e.span.path, e.span.start - start, e.span.end - start), e.text) for e in inside]
         old = _lines(source.text[start:end])
         new = _lines(apply(source.text[start:end], moved))
-        for group in SequenceMatcher(None, old, new, autojunk=False).get_grouped_opcodes(_CONTEXT):
+        for group in SequenceMatcher(None, old, new, autojunk=len(old) > _LONG).get_grouped_opcodes(_CONTEXT):
             yield from _hunk(group, old, new, first, shift)
         shift += len(new) - len(old)
 

@@ -10,7 +10,7 @@ from ws101.report.diff import diff_lines, paint_diff
 from ws101.report.excerpt import Mark, excerpt
 from ws101.report.style import Style, wrap
 from ws101.report.subject import Subject
-from ws101.report.terminal.explain import tunnel_line, unknown_lines
+from ws101.report.terminal.explain import labelled, tunnel_line, unknown_lines
 from ws101.report.terminal.hops import hop_rows, hops
 from ws101.report.terminal.probe import ANSWERED, banner
 from ws101.report.texts import field, seconds
@@ -103,7 +103,7 @@ def _path(found: Diagnosis, subject: Subject | None, style: Style) -> list[str]:
     )
     lines = [*hops(rows, style, upstream=upstream)]
     if forwarded.tunnel is not True:
-        lines += ["", f"  {style.paint('title', 'tunnel')}  {tunnel_line(forwarded, style)}"]
+        lines += ["", *labelled("tunnel", tunnel_line(forwarded, style), style)]
     return [*lines, ""]
 
 

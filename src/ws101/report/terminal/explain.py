@@ -13,7 +13,7 @@ from ws101.report.terminal.hops import hop_rows, hops
 from ws101.report.texts import joined, seconds, shown_where
 from ws101.text import printable
 
-__all__ = ["FAULTS", "explain", "tunnel_line", "unknown_lines"]
+__all__ = ["FAULTS", "explain", "labelled", "tunnel_line", "unknown_lines"]
 
 _STEP_WIDTH = 10
 _INDENT = _STEP_WIDTH + 4
@@ -50,7 +50,7 @@ def explain(
     """
     lines = [
         f"{style.paint('title', url)}{f'  {heading}' if heading else ''}",
-        style.paint("dim", subject.nginx_line),
+        style.paint("dim", f"{printable(subject.config.path)}, read as {subject.nginx_line}"),
         "",
     ]
     for builds, trace in variants:
@@ -78,9 +78,9 @@ def _one(trace: Trace, subject: Subject, style: Style) -> list[str]:
     name = printable(forwarded.upstream.url) if forwarded.upstream else "a backend only run time knows"
     rows = hop_rows(trace.arrival.request, forwarded, subject.version, base)
     lines += ["", *hops(rows, style, upstream=name), ""]
-    lines += _labelled("tunnel", tunnel_line(forwarded, style), style)
+    lines += labelled("tunnel", tunnel_line(forwarded, style), style)
     if forwarded.tunnel is not False:
-        lines += _labelled("timeout", _timeout_line(forwarded, base), style)
+        lines += labelled("timeout", _timeout_line(forwarded, base), style)
     return [*lines, ""]
 
 
@@ -96,7 +96,7 @@ def _decisions(decisions: Sequence[Decision], base: str, style: Style) -> list[s
         return [_painted(line, row, style) for line, row in zip(columns(rows, indent=2), rows, strict=True)]
     lines: list[str] = []
     for label, chosen, why, place in rows:
-        lines += _labelled(label, chosen, style)
+        lines += labelled(label, chosen, style)
         lines += [" " * _INDENT + style.paint("dim", line) for line in wrap(why, style.width - _INDENT) if line]
         lines += [" " * _INDENT + style.paint("path", place)] if place else []
     return lines
@@ -113,8 +113,9 @@ def _painted(line: str, row: tuple[str, str, str, str], style: Style) -> str:
     return line.replace(label, style.paint("title", label), 1) if label else line
 
 
-def _labelled(label: str, text: str, style: Style) -> list[str]:
-    first, *rest = wrap(text, style.width - _INDENT) if not style.color else [text]
+def labelled(label: str, text: str, style: Style) -> list[str]:
+    """``label  text``, folded at the terminal's width."""
+    first, *rest = wrap(text, style.width - _INDENT)
     head = f"  {style.paint('title', pad(label, _STEP_WIDTH))}  {first}"
     return [head, *(" " * _INDENT + line for line in rest)]
 
@@ -151,8 +152,8 @@ def _ending(outcome: Outcome, style: Style) -> list[str]:
         "unknown": "what happens next only run time knows",
     }[outcome.kind]
     role = "unknown" if outcome.kind == "unknown" else "title"
-    body = _labelled("body", printable(outcome.body, limit=200), style) if outcome.body else []
-    return ["", *_labelled("answer", style.paint(role, said), style), *body]
+    body = labelled("body", printable(outcome.body, limit=200), style) if outcome.body else []
+    return ["", *labelled("answer", style.paint(role, said), style), *body]
 
 
 def unknown_lines(items: Sequence[Unknown], style: Style) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ws101.http1 import Request
 from ws101.nginx.outcome import Forwarded, HeaderFate
-from ws101.report.style import Style, cut, pad
+from ws101.report.style import Style, cut, pad, wrap
 from ws101.report.texts import field, masked, shown_where
 from ws101.text import lower, printable
 
@@ -105,27 +105,33 @@ def hops(rows: tuple[Row, ...], style: Style, *, upstream: str = "", indent: int
 
 
 def _side_by_side(rows: tuple[Row, ...], style: Style, upstream: str, room: int, indent: int) -> list[str]:
-    longest = max((len(row.client) for row in rows), default=0)
-    left = max(18, min(longest, (room - 8) // 3))
-    right = max(18, min(max((len(row.backend) for row in rows), default=0), (room - 8) // 3))
-    middle = room - left - right - 8
-    head = (pad("client sends", left), pad("nginx", middle), f"backend gets{f'  {upstream}' if upstream else ''}")
-    margin = " " * indent
-    lines = [margin + style.paint("title", cut("    ".join(head), room, style))]
-    arrow = style.glyph("arrow")
+    left, middle, right = _widths(rows, room - 8)
+    gets = f"{upstream} gets"
+    gets = gets if upstream and len(gets) <= right else "backend gets"
+    head = f"{pad('client sends', left)}    {pad('nginx', middle)}    {gets}"
+    margin, arrow = " " * indent, pad(style.glyph("arrow"), 2)
+    lines = [margin + style.paint("title", head)]
     for row in rows:
-        into = _sign(row, style)
-        client = pad(cut(row.client, left, style), left)
-        backend = cut(row.backend, right, style)
-        said = row.nginx.split(" ")
-        chunks = _fold(said, middle)
-        first = pad(chunks[0], middle)
-        out = pad(arrow, 2) if row.backend else "  "
+        client, backend = pad(cut(row.client, left, style), left), cut(row.backend, right, style)
+        first, *more = [cut(line, middle, style) for line in wrap(row.nginx, middle)]
         role = "error" if row.lost else "dim"
-        cells = (_lost(client, row, style), into, style.paint(role, first), out, _lost(backend, row, style))
+        said, out = style.paint(role, pad(first, middle)), arrow if row.backend else "  "
+        cells = (_lost(client, row, style), _sign(row, style), said, out, _lost(backend, row, style))
         lines.append((margin + " ".join(cells)).rstrip())
-        lines += [f"{margin}{' ' * (left + 4)}{style.paint(role, chunk)}" for chunk in chunks[1:]]
+        lines += [f"{margin}{' ' * (left + 4)}{style.paint(role, line)}" for line in more]
     return lines
+
+
+def _widths(rows: tuple[Row, ...], room: int) -> tuple[int, int, int]:
+    """Columns of the three hops: nginx's gets a third at most, the others share the rest as they need it."""
+    widest = [
+        max((len(text) for text in column), default=0)
+        for column in zip(*((r.client, r.nginx, r.backend) for r in rows))
+    ]
+    middle = min(widest[1], max(24, room // 3))
+    left = min(widest[0], (room - middle) // 2)
+    right = min(widest[2], room - middle - left)
+    return max(left, 12), max(middle, 5), max(right, 12)
 
 
 def _lost(text: str, row: Row, style: Style) -> str:
@@ -139,16 +145,6 @@ def _sign(row: Row, style: Style) -> str:
     if row.backend:
         return pad(style.glyph("arrow"), 2)
     return style.paint("error" if row.lost else "dim", pad(style.glyph("cross"), 2))
-
-
-def _fold(words: list[str], width: int) -> list[str]:
-    lines = [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
-            lines.append(word)
-        else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
-    return [cut(line, width) for line in lines]
 
 
 def _stacked(rows: tuple[Row, ...], style: Style, indent: int) -> list[str]:

@@ -1,0 +1,148 @@
+"""``ws101 diagnose``, also behind the front door: ``ws101 URL``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ws101.cli.console import Console
+from ws101.cli.group import program_path
+from ws101.cli.inputs import Inputs, Loaded
+from ws101.cli.options import conf_option, connection_options, nginx_options, output_options
+from ws101.cli.pasted import Pasted, read_pasted
+from ws101.errors import UsageError
+
+if TYPE_CHECKING:
+    from ws101.diagnose import Diagnosis
+    from ws101.host.doctor import Case
+
+__all__ = ["apply_command", "command"]
+
+_EXIT_CODES = {"works": 0, "degraded": 0, "broken": 1, "unknown": 2}
+
+
+@click.command()
+@click.argument("address", nargs=-1, required=True, metavar="URL")
+@conf_option
+@click.option("--direct", metavar="URL", help="The backend's own address, to compare with.")
+@click.option("--offline", is_flag=True, help="Open no connection: the configuration alone speaks.")
+@connection_options
+@click.option("--origin", metavar="ORIGIN", help="The Origin field, as a browser on that site sends it.")
+@click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="Offer a subprotocol; repeatable.")
+@nginx_options
+@output_options("json")
+def command(
+    *,
+    address: tuple[str, ...],
+    conf: str | None,
+    direct: str | None,
+    offline: bool,
+    headers: tuple[str, ...],
+    insecure: bool,
+    resolves: tuple[str, ...],
+    timeout: float,
+    origin: str | None,
+    subprotocols: tuple[str, ...],
+    roots: tuple[str, ...],
+    nginx: str | None,
+    nginx_version: str | None,
+    output: str,
+    color: str,
+) -> int:
+    r"""Why does the WebSocket at URL fail?  Verdict, causes with file and line, and the fix.
+
+    URL may be the line from the browser's console.  The configuration of this machine's nginx is found by itself.
+
+    \b
+    Examples:
+      ws101 wss://example.com/ws
+      ws101 "WebSocket connection to 'wss://example.com/ws' failed: ..."
+      ssh web1 sudo nginx -T | ws101 wss://example.com/ws --conf -
+    """
+    from ws101.cli.network import network_of
+    from ws101.cli.requests import latin1, parse_headers
+    from ws101.host.doctor import Case, examine, is_here
+    from ws101.probes.endpoint import parse_ws_url
+    from ws101.probes.handshake import HandshakeOptions
+
+    pasted = _read(address)
+    endpoint = parse_ws_url(pasted.url)
+    inputs = Inputs(roots, nginx, nginx_version)
+    loaded = inputs.load_conf(conf, endpoint) if conf or offline else inputs.find(endpoint)
+    options = HandshakeOptions(
+        origin=latin1(origin) if origin else None,
+        subprotocols=tuple(map(latin1, subprotocols)),
+        headers=parse_headers(headers),
+        timeout=timeout,
+    )
+    case = Case(
+        endpoint,
+        options,
+        network_of(resolves=resolves, insecure=insecure, timeout=timeout),
+        direct=parse_ws_url(direct) if direct else None,
+    )
+    if loaded is not None:
+        case = _with_configuration(case, loaded, here=loaded.disk is not None and is_here(endpoint.host))
+    found = examine(case, offline=offline)
+    _report(found, loaded, pasted, output, Console.of(sys.stdout, color))
+    return _EXIT_CODES[found.verdict]
+
+
+def _read(address: tuple[str, ...]) -> Pasted:
+    """The address in the arguments.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    line = " ".join(address)
+    pasted = read_pasted(line)
+    if pasted is not None:
+        return pasted
+    if len(address) == 1 and "://" in line:
+        return Pasted(line)  # an address of another scheme: its reader says what is wrong
+    raise UsageError(
+        "there is no address in this", where=line[:100], help="paste the whole line, or give wss://HOST/PATH"
+    )
+
+
+def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
+    from dataclasses import replace
+
+    from ws101.cli.judging import findings_on
+    from ws101.cli.machine import stale_files
+
+    return replace(
+        case,
+        config=loaded.config,
+        builds=loaded.builds,
+        judge=lambda trace: findings_on(trace, loaded, case.endpoint.url),
+        here=here or loaded.found is not None,
+        stale=stale_files(loaded.found, loaded.config) if loaded.found else (),
+    )
+
+
+def _report(found: Diagnosis, loaded: Loaded | None, pasted: Pasted, output: str, console: Console) -> None:
+    subject = loaded.subject if loaded else None
+    if output == "json":
+        from ws101.report.json.base import dump
+        from ws101.report.json.diagnose import diagnose as as_json
+
+        console.write_data(dump(as_json(found, subject)))
+        return
+    from ws101.report.terminal.diagnose import diagnose as as_text
+
+    fixable = any(cause.fix is not None for cause in found.root_causes)
+    apply = apply_command(loaded, found.url) if loaded and fixable else ""
+    console.write(as_text(found, subject, console.style, apply_command=apply, pasted=pasted.line))
+
+
+def apply_command(loaded: Loaded, url: str) -> str:
+    """The command that applies the fix, with the program's full path, since sudo drops PATH; empty if it can't."""
+    if loaded.disk is None:
+        return ""
+    sudo = () if os.geteuid() == 0 else ("sudo",)
+    return shlex.join((*sudo, *shlex.split(program_path()), "fix", loaded.config.path, "--url", url, "--apply"))
