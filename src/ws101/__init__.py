@@ -15,28 +15,65 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ws101.check import check
     from ws101.errors import Ws101Error
     from ws101.findings import Finding, Fix, Level, Safety
+    from ws101.host.loading import load
     from ws101.http1 import Request, Response
+    from ws101.nginx.build import Build
+    from ws101.nginx.config import Config, Route, Unknown
+    from ws101.nginx.outcome import Arrival, Trace
+    from ws101.nginx.trace import forward, trace
     from ws101.text import Edit, Source, Span
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Arrival": "ws101.nginx.outcome",
+    "Build": "ws101.nginx.build",
+    "Config": "ws101.nginx.config",
     "Edit": "ws101.text",
     "Finding": "ws101.findings",
     "Fix": "ws101.findings",
     "Level": "ws101.findings",
     "Request": "ws101.http1",
     "Response": "ws101.http1",
+    "Route": "ws101.nginx.config",
     "Safety": "ws101.findings",
     "Source": "ws101.text",
     "Span": "ws101.text",
+    "Trace": "ws101.nginx.outcome",
+    "Unknown": "ws101.nginx.config",
     "Ws101Error": "ws101.errors",
+    "check": "ws101.check",
+    "forward": "ws101.nginx.trace",
+    "load": "ws101.host.loading",
+    "trace": "ws101.nginx.trace",
 }
 """Public name -> the module it is defined in."""
 
-__all__ = ["Edit", "Finding", "Fix", "Level", "Request", "Response", "Safety", "Source", "Span", "Ws101Error"]
+__all__ = [
+    "Arrival",
+    "Build",
+    "Config",
+    "Edit",
+    "Finding",
+    "Fix",
+    "Level",
+    "Request",
+    "Response",
+    "Route",
+    "Safety",
+    "Source",
+    "Span",
+    "Trace",
+    "Unknown",
+    "Ws101Error",
+    "check",
+    "forward",
+    "load",
+    "trace",
+]
 
 
 def __getattr__(name: str) -> object:

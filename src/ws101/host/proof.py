@@ -1,8 +1,7 @@
 """The proof of a fix, by measuring: the handshake and plain requests, before and after.
 
 Before anything is written, the request that the fixed model predicts goes straight to the backend: what it answers is
-what a client must see afterwards.  Success is a 101, or that same answer.  A route that got worse is a failure, whatever
-whatever the handshake says.
+what a client must see afterwards.  Success is a 101, or that same answer.  A route that got worse is a failure.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ws101.nginx.trace import trace
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import ORDINARY, HandshakeOptions, build_request
 
-__all__ = ["LiveProof", "Measured", "Watched", "reach", "watch"]
+__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "reach", "watch"]
 
 _WILDCARD = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, never bound
 
@@ -171,35 +170,49 @@ def watch(
     Args:
         config: The configuration with the fix in it.
         build: The nginx it runs on.
-        aimed: The locations that the fix is about.
+        aimed: The locations that the fix is about, of this configuration (see ``counterparts``).
         urls: Told by the user; a route that one of them leads to is asked with it.
         limit: How many routes besides the aimed ones.
     """
     wanted = set(aimed)
+    servers = {scope.server for scope in wanted}
     found: dict[str, Watched] = {}
     for url in urls:
         endpoint = parse_ws_url(url)
-        traced = _traced(config, build, endpoint)
-        if traced.outcome.forwarded is not None:
-            wanted.discard(traced.outcome.scope) if traced.outcome.scope else None
-            found[endpoint.url] = Watched(endpoint, _local(config, build, endpoint), True, traced.outcome.forwarded)
-    servers = {scope.server for scope in (*aimed, *wanted)}
-    others = 0
+        outcome = _traced(config, build, endpoint).outcome
+        if outcome.forwarded is not None and outcome.scope is not None:
+            wanted.discard(outcome.scope)
+            servers.add(outcome.server)
+            found[endpoint.url] = Watched(endpoint, _local(config, build, endpoint), True, outcome.forwarded)
     for route in config.routes():
         is_aimed = route.location in wanted
-        if not is_aimed and (others >= limit or route.server not in servers):
-            continue
-        endpoint_or_none = reach(config, build, route)
-        if endpoint_or_none is None or endpoint_or_none.url in found:
-            continue
-        endpoint = endpoint_or_none
-        outcome = _traced(config, build, endpoint).outcome
-        if outcome.scope is not route.location and outcome.scope not in _inside(route.location):
-            continue
-        others += not is_aimed
-        network = _local(config, build, endpoint)
-        found[endpoint.url] = Watched(endpoint, network, is_aimed, outcome.forwarded)
+        if is_aimed or (route.server in servers and len(found) < limit):
+            watched = _watched(config, build, route, aimed=is_aimed)
+            if watched is not None:
+                found.setdefault(watched.endpoint.url, watched)
     return tuple(sorted(found.values(), key=lambda w: not w.aimed))
+
+
+def _watched(config: Config, build: Build, route: Route, *, aimed: bool) -> Watched | None:
+    """A route with the URL that leads to it; None if no URL certainly does."""
+    endpoint = reach(config, build, route)
+    outcome = _traced(config, build, endpoint).outcome if endpoint else None
+    if endpoint is None or outcome is None or outcome.scope not in (route.location, *_inside(route.location)):
+        return None
+    return Watched(endpoint, _local(config, build, endpoint), aimed, outcome.forwarded)
+
+
+def counterparts(config: Config, scopes: Iterable[Scope]) -> tuple[Scope, ...]:
+    """The blocks of another reading of a configuration that stand where these do."""
+    wanted = {_place(scope) for scope in scopes}
+    return tuple(route.location for route in config.routes() if _place(route.location) in wanted)
+
+
+def _place(scope: Scope) -> tuple[int, tuple[str, ...]]:
+    """The number of the server, and the heads of the blocks on the way to a scope."""
+    servers = scope.config.servers
+    number = servers.index(scope.server) if scope.server in servers else -1
+    return number, tuple(level.title for level in scope.outward if level.opener is not None)
 
 
 def _inside(scope: Scope) -> tuple[Scope, ...]:

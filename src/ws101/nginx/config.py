@@ -1,9 +1,10 @@
 """``Config``: the syntax trees of all files, joined through ``include`` into the scopes that nginx sees.
 
-Theory of operation.  A file is parsed once, however often it is included.  A ``Scope`` is a block in its place: a snippet
-that is included in 50 locations stands in 50 scopes, and a ``Placed`` is a directive in one of them.  Scopes are made on
-demand and keep no copies: a block without includes shares the parser's own list.  What an include that could not be read
-may have set is not guessed: the scope is *opaque*, and every look-up that would have to pass it is ``Unknown``.
+Theory of operation.  A file is parsed once, however often it is included.  A ``Scope`` is a block in its place: a
+snippet that is included in 50 locations stands in 50 scopes, and a ``Placed`` is a directive in one of them.  Scopes are
+made on demand and keep no copies: a block without includes shares the parser's own list.  What an include that could
+not be read may have set is not guessed: the scope is *opaque*, and every look-up that would have to pass it is
+``Unknown``.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ __all__ = ["Config", "Files", "MemoryFiles", "Placed", "Route", "Scope", "Unknow
 
 _MAX_INCLUDE_DEPTH = 64
 _GLOB = frozenset("*?[")
-_MAIN_ONLY = frozenset("http events worker_processes user pid stream mail daemon master_process load_module".split())
-_HTTP_ONLY = frozenset("server upstream map geo split_clients limit_req_zone limit_conn_zone proxy_cache_path".split())
-_SERVER_ONLY = frozenset("location server_name listen".split())
+_MAIN_ONLY = frozenset(
+    ["http", "events", "worker_processes", "user", "pid", "stream", "mail", "daemon", "master_process", "load_module"]
+)
+_HTTP_ONLY = frozenset(
+    ["server", "upstream", "map", "geo", "split_clients", "limit_req_zone", "limit_conn_zone", "proxy_cache_path"]
+)
+_SERVER_ONLY = frozenset(["location", "server_name", "listen"])
 _HTTP_BLOCKS = {
     ("main", "http"): "http",
     ("main", "events"): "events",
@@ -109,7 +114,7 @@ class Placed:
 
     @property
     def where(self) -> str:
-        """``file:line``, for people."""
+        """The place for people, as ``file:line``."""
         return f"{self.directive.source.path}:{self.directive.line}"
 
 
@@ -190,7 +195,7 @@ class Scope:
 
     @property
     def outward(self) -> Iterator[Scope]:
-        """This scope and those around it, innermost first."""
+        """The scope and those around it, innermost first."""
         scope: Scope | None = self
         while scope is not None:
             yield scope
@@ -249,6 +254,7 @@ class Config:
             raise InputError(f"cannot read the configuration: {error.strerror or error}", where=main) from error
         self.fragment = context if context is not None else _fragment_context(tree)
         self.main = self._assemble(tree)
+        self._open_includes()
 
     def _tree(self, path: str) -> Tree:
         if path not in self.trees:
@@ -269,6 +275,17 @@ class Config:
             what = f"only a part of a configuration was given: what the {wanted} block around it sets is taken as unset"
             self.unknown.append(Unknown(what))
         return next(s for s in reversed(tuple(scope.outward)))
+
+    def _open_includes(self) -> None:
+        """Read every file that is included anywhere, so that ``sources`` and ``problems`` are complete."""
+        stack = [self.main]
+        while stack:
+            scope = stack.pop()
+            stack += (inner for key, inner in scope._children.items() if key == -1)
+            for placed in scope:
+                directive = placed.directive
+                if directive.block and directive.source.text.find("include", directive.start, directive.end) >= 0:
+                    stack.append(scope.child(placed))
 
     def _open(self, kind: str, placed: Placed, parent: Scope) -> Scope:
         scope = Scope(self, kind, placed, parent)
@@ -360,7 +377,7 @@ class Config:
         return self._blocks(scope, "location")
 
     def routes(self) -> tuple[Route, ...]:
-        """Every place that can answer a request: all locations of all servers, nested ones and ``if`` blocks included."""
+        """Every place that can answer a request: the locations of all servers, nested ones and ``if`` blocks included."""
         found: list[Route] = []
         for server in self.servers:
             stack = [server]
