@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ws101.http1 import Request, Response
 from ws101.probes.core import Log
+from ws101.probes.exchange import body_lines
 from ws101.probes.masking import mask, mask_headers, mask_request, mask_response, secrets_of
 
 SECRET = "Zx9-hunter2hunter2hunter2"  # what must never be shown
@@ -16,6 +19,7 @@ HEADERS = [
     ("Authorization", f"Bearer {SECRET}", "Bearer ***"),
     ("Proxy-Authorization", f"Basic {SECRET}", "Basic ***"),
     ("AUTHORIZATION", SECRET, "***"),
+    ("Cookie", SECRET, "***"),
     ("X-Api-Key", SECRET, "***"),
     ("Sec-WebSocket-Protocol", f"chat, bearer.{SECRET}", "chat, ***"),
     ("Sec-WebSocket-Protocol", f"access_token, {SECRET}", "access_token, ***"),
@@ -66,6 +70,37 @@ def test_no_secret_survives(header: tuple[str, str, str], argument: str, body: s
     assert SECRET not in repr(mask_request(request))
     response = Response("HTTP/1.1", 400, SECRET, (header[:2],), body + SECRET)
     assert SECRET not in repr(mask_response(response, secrets_of(request)))
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "a" * 60_000,
+        "a." * 30_000,
+        "a=" * 30_000,
+        "?token=" * 9_000,
+        "://" * 20_000,
+        "<script" * 8_000,
+        "bearer" * 10_000,
+        "bearer," * 9_000,
+        "\r\n " * 20_000,
+        '="' * 30_000,
+        "@" * 60_000,
+        "a://" + "b" * 60_000,
+    ],
+)
+@pytest.mark.parametrize("name", ["Sec-WebSocket-Protocol", "Cookie", "Authorization", "X"])
+def test_hostile_text_takes_no_long_time(name: str, hostile: str) -> None:
+    begin = time.monotonic()
+    log = Log()
+    log.mask(f"{name}: {hostile}")
+    body_lines(Response("HTTP/1.1", 400, "", (("Content-Type", "text/html"),), hostile), log)
+    assert time.monotonic() - begin < 1
+
+
+def test_a_secret_with_a_byte_that_unicode_takes_for_a_blank_is_masked_whole() -> None:
+    assert mask("/?token=ab\xa0cd\x85ef&x=1") == "/?token=***&x=1"
+    assert mask("Cookie: a=b\xa0c\x85d") == "Cookie: a=***"
 
 
 def test_an_entry_of_a_transcript_is_bounded() -> None:

@@ -196,9 +196,11 @@ class Log:
     def add(self, at: float, direction: str, text: bytes | str) -> None:
         """Add an entry; bytes are decoded as latin-1."""
         shown = text.decode("latin-1") if isinstance(text, bytes) else text
+        shown = self.mask(shown)
         dropped = len(shown) - self._limit
-        shown = self.mask(shown[: self._limit])
-        self._entries.append(Entry(at, direction, f"{shown}[{dropped} more bytes]" if dropped > 0 else shown))
+        if dropped > 0:
+            shown = f"{shown[: self._limit]}[{dropped} more bytes]"
+        self._entries.append(Entry(at, direction, shown))
 
     def mask(self, text: str) -> str:
         """Text without secrets."""
@@ -353,7 +355,7 @@ class Observation:
 
     Args:
         verdict: Passed, failed or undecided.
-        message: One clause, secrets masked.
+        message: One clause, latin-1, secrets masked; for terminals it must still pass through `ws101.text.printable`.
         class_: The failure's name in `FAILURES`; empty if there is none.
         transcript: What was sent and received, secrets masked.
         details: The probe's own figures by name; times in seconds.

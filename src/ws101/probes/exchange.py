@@ -120,7 +120,7 @@ def body_lines(response: Response | None, log: Log, *, count: int = 3) -> tuple[
     """The first lines of a body that say something, at most 200 characters each, tags of HTML removed."""
     if response is None:
         return ()
-    text = response.body[:16384]
+    text = response.body[:8192]
     if "html" in (response.header("Content-Type") or "").lower() or text.lstrip(" \t\r\n")[:1] == "<":
         text = _TAG.sub("\n", _HIDDEN.sub("\n", text))
     lines = [stripped[:200] for line in text.split("\n") if (stripped := strip(log.mask(line)))]
@@ -133,7 +133,7 @@ def below_http(result: HandshakeResult, log: Log) -> tuple[str, str]:
         return _broken_head(result)
     if result.kind is Kind.NOTHING:
         return result.ended, _NOTHING.get(result.ended, f"the connection failed: {result.ended}")
-    start = log.mask(result.raw[:60].decode("latin-1").split("\n")[0].rstrip("\r"))
+    start = log.mask(result.raw.decode("latin-1")).split("\n")[0].rstrip("\r")[:60]
     messages = {
         Kind.SSH: ("not-http", f'an SSH server answered: "{start}"'),
         Kind.HTTP2: ("http2-only", "the server began with an HTTP/2 frame: this port does not speak HTTP/1.1"),

@@ -22,8 +22,8 @@ _ARGUMENTS = (
     "access_key|jwt|password|passwd|pass|pwd|secret|client_secret|signature|sig|x-amz-signature|x-amz-security-token|"
     "x-amz-credential|session|sessionid|session_id|sid|ticket|code|assertion|credential|credentials"
 )
-_ARGUMENT = re.compile(rf"(?i)([?&;](?:{_ARGUMENTS})=)([^&#;\s\"'<>]+)")
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/?#\s@\"'<>]+@")
+_ARGUMENT = re.compile(rf"(?i)([?&;](?:{_ARGUMENTS})=)([^&#; \t\r\n\"'<>]+)")
+_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/?# \t\r\n@\"'<>]{1,4096}@")
 _CREDENTIALS = r"authorization|proxy-authorization"
 _COOKIES = r"cookie|set-cookie"
 _OTHERS = (
@@ -34,9 +34,12 @@ _LINE = re.compile(
     rf"(?im)^((?:{_CREDENTIALS}|{_COOKIES}|{_OTHERS}|sec-websocket-protocol)[ \t]*:[ \t]*)"
     r"([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)"
 )
-_COOKIE_VALUE = re.compile(r"([^=;,\s]+=)(\"[^\"]*\"|[^;]*)")
+_COOKIE_VALUE = re.compile(r"([^=;, \t\r\n]{1,256}=)(\"[^\";]*\"|[^;]*)")
 _ATTRIBUTES = re.compile(r"(?i)(?:path|domain|expires|max-age|samesite)=")
-_TOKEN_LIKE = re.compile(r"(?=[^,\s]*[0-9A-Z])[^,\s]{24,}|eyJ[^,\s]+|(?i:[^,\s]*bearer[.\-_][^,\s]+)")
+_TOKEN_LIKE = re.compile(
+    r"(?<![^, \t\r\n])(?:eyJ[^, \t\r\n]+|(?i:[^, \t\r\n]*?bearer[.\-_][^, \t\r\n]+)"
+    r"|(?=[^, \t\r\n]{24})[^, \t\r\n0-9A-Z]*[0-9A-Z][^, \t\r\n]*)"
+)
 _AFTER_BEARER = re.compile(r"(?i)((?:^|,)[ \t]*(?:bearer|access_token|token|jwt|authorization)[ \t]*,[ \t]*)([^,]+)")
 
 
@@ -58,6 +61,8 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
 def _mask_value(name: str, value: str) -> str:
     if name == "sec-websocket-protocol":
         return _TOKEN_LIKE.sub(MASK, _AFTER_BEARER.sub(rf"\1{MASK}", value))
+    if name == "cookie" and "=" not in value:
+        return MASK
     if name in _COOKIES.split("|"):
         return _COOKIE_VALUE.sub(lambda m: m[0] if _ATTRIBUTES.match(m[1]) else m[1] + MASK, value)
     if name in _CREDENTIALS.split("|"):
@@ -94,7 +99,7 @@ def secrets_of(request: Request) -> tuple[str, ...]:
     for name, value in request.headers:
         lowered = name.lower()
         if lowered in _COOKIES.split("|"):
-            found |= {match[2].strip('"') for match in _COOKIE_VALUE.finditer(value)}
+            found |= {match[2].strip('"') for match in _COOKIE_VALUE.finditer(value)} or {value}
         elif lowered in _CREDENTIALS.split("|"):
             found.add(value.partition(" ")[2] or value)
         elif lowered in _OTHERS.split("|"):
