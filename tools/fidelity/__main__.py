@@ -1,0 +1,46 @@
+"""``python -m tools.fidelity --pairs N --seed S --nginx PATH``: compare the model with a real nginx, at length."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tools.fidelity.run import Tally, run
+from ws101.errors import NginxError
+from ws101.host.binary import NginxBinary, all_nginx, read_binary
+
+
+def main() -> int:
+    """Run and report; 1 if model and nginx disagree anywhere."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fidelity", description="Compare the model with a real nginx.")
+    parser.add_argument("--pairs", type=int, default=100_000, help="configurations and requests for each nginx")
+    parser.add_argument("--seed", default=str(int(time.time())), help="what everything is drawn from")
+    parser.add_argument("--nginx", action="append", help="an nginx to compare with; default: every one found")
+    parser.add_argument("--report", type=Path, help="where the figures go, for example docs/fidelity.md")
+    parser.add_argument("--show", type=int, default=5, help="how many mismatches of a kind are shrunk and shown")
+    options = parser.parse_args()
+    try:
+        binaries = tuple(map(read_binary, options.nginx)) if options.nginx else all_nginx()
+    except NginxError as error:
+        parser.error(str(error))
+    print(f"seed {options.seed}", flush=True)
+    tallies = [_one(binary, options) for binary in binaries]
+    if options.report:
+        from tools.fidelity.report import write
+
+        write(options.report, tallies, options.seed)
+    return 1 if not tallies or any(tally.mismatches for tally in tallies) else 0
+
+
+def _one(binary: NginxBinary, options: argparse.Namespace) -> Tally:
+    with tempfile.TemporaryDirectory(prefix="ws101-fidelity-") as folder:
+        tally = run(binary, Path(folder), options.pairs, options.seed, show=options.show)
+    print(tally, flush=True)
+    return tally
+
+
+if __name__ == "__main__":
+    sys.exit(main())

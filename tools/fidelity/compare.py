@@ -1,0 +1,128 @@
+"""What the model says against what nginx did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tools.fidelity.wire import Seen
+from ws101.http1 import Request
+from ws101.nginx.build import Build
+from ws101.nginx.inherit import effective_all
+from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
+from ws101.text import lower
+
+__all__ = ["Difference", "differences", "unknown_reasons"]
+
+_PAGE = b"<hr><center>nginx"
+_NO_BODY = (204, 304)
+_TEXTLESS = {"refused", "redirected"}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One point in which model and nginx disagree."""
+
+    what: str
+    model: object
+    nginx: object
+
+    def __str__(self) -> str:
+        return f"{self.what}: the model says {self.model!r}, nginx {self.nginx!r}"
+
+
+def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) -> list[Difference]:
+    """Every point in which a prediction differs from what was seen; none where the model says it does not know."""
+    del build
+    outcome = trace.outcome
+    if outcome.kind == "unknown":
+        return []
+    if outcome.kind == "proxied":
+        return _proxied(trace, outcome, seen, places)
+    found = [] if not seen.upstream else [Difference("backend", None, seen.upstream)]
+    if outcome.kind == "closed":
+        return found + ([Difference("answer", None, seen.answer)] if seen.answer else [])
+    if outcome.kind == "static":
+        return found + _static(outcome, seen)
+    return found + _answered(trace.arrival, outcome, seen)
+
+
+def _static(outcome: Outcome, seen: Seen) -> list[Difference]:
+    """The folder is empty, so every file is missing; an error_page for that is run time's business."""
+    pages = effective_all(outcome.scope, "error_page") if outcome.scope else ()
+    named = {arg for page in pages for arg in page.args} if isinstance(pages, tuple) else set()
+    if seen.status in (403, 404, 405) or named & {"403", "404", "405"}:
+        return []
+    return [Difference("static", "403, 404 or 405", seen.answer)]
+
+
+def _answered(arrival: Arrival, outcome: Outcome, seen: Seen) -> list[Difference]:
+    found: list[Difference] = []
+    if outcome.status != seen.status:
+        found.append(Difference("status", outcome.status, seen.status if seen.status else seen.answer))
+    location = seen.header("Location")
+    if outcome.location != location:
+        found.append(Difference("Location", outcome.location, location))
+    if arrival.request.method == "HEAD" or seen.status in _NO_BODY:
+        return found
+    if outcome.kind in _TEXTLESS or outcome.body is None:
+        if outcome.status is not None and outcome.status >= 300 and _PAGE not in seen.body and seen.body:
+            found.append(Difference("page", "nginx's own", seen.body))
+    elif outcome.body.encode("latin-1") != seen.body:
+        found.append(Difference("text", outcome.body.encode("latin-1"), seen.body))
+    return found
+
+
+def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str]) -> list[Difference]:
+    forwarded = outcome.forwarded
+    if forwarded is None or forwarded.faults == ("protocol",):
+        return []
+    if not seen.upstream:
+        return [Difference("backend", forwarded.upstream and forwarded.upstream.url, seen.answer)]
+    name, raw = seen.upstream[-1]
+    found = _which(forwarded, places[name] if name in places else name)
+    found += _bytes(forwarded, raw)
+    return found + _tunnel(trace, outcome, forwarded, seen)
+
+
+def _which(forwarded: Forwarded, reached: str) -> list[Difference]:
+    peers = forwarded.upstream.peers if forwarded.upstream else ()
+    addresses = {peer.address.removeprefix("unix:") for peer in peers if not peer.down}
+    return [] if not peers or reached in addresses else [Difference("backend", sorted(addresses), reached)]
+
+
+def _bytes(forwarded: Forwarded, raw: bytes) -> list[Difference]:
+    if forwarded.request is not None:
+        expected = forwarded.request.encode()
+        return [] if expected == raw else [Difference("bytes", expected, raw)]
+    head, _, _ = raw.partition(b"\r\n\r\n")
+    lines = head.decode("latin-1").split("\r\n")[1:]
+    known = [f"{h.name}: {h.value}" for h in forwarded.headers if h.fate in ("set", "default", "passed")]
+    open_names = {lower(h.name) for h in forwarded.headers if h.fate == "unknown"}
+    rest = [line for line in lines if lower(line.partition(":")[0]) not in open_names]
+    known = [line for line in known if lower(line.partition(":")[0]) not in open_names]
+    return [] if rest == known else [Difference("known header fields", known, rest)]
+
+
+def _tunnel(trace: Trace, outcome: Outcome, forwarded: Forwarded, seen: Seen) -> list[Difference]:
+    status = outcome.status
+    if forwarded.tunnel is None:
+        return []
+    switched = b"Switching" in seen.answer[:40] or seen.tunnel
+    if forwarded.tunnel:
+        asked = has_upgrade(trace.arrival.request)
+        return [] if seen.tunnel == asked else [Difference("tunnel", asked, seen.answer)]
+    if switched and status is None:
+        return [Difference("tunnel", forwarded.faults, seen.answer)]
+    expected = 200 if status is None else status
+    return [] if seen.status == expected else [Difference("status", expected, seen.answer)]
+
+
+def has_upgrade(request: Request) -> bool:
+    """Whether the client asks for a switch at all: without that, nginx relays no tunnel."""
+    return any(lower(name) == "upgrade" for name, _ in request.headers)
+
+
+def unknown_reasons(trace: Trace) -> tuple[str, ...]:
+    """Why the model does not know all of it."""
+    forwarded = trace.outcome.forwarded
+    return (*(u.reason for u in trace.unknown), *(u.reason for u in (forwarded.unknown if forwarded else ())))

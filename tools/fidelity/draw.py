@@ -1,0 +1,530 @@
+"""Samples drawn at random: every construct that bears on a request through the http proxy, composed."""
+
+from __future__ import annotations
+
+from tools.fidelity import words
+from tools.fidelity.conf import Node, Raw, node
+from tools.fidelity.requests import draw_asks
+from tools.fidelity.sample import Sample
+from tools.fidelity.words import Dice
+
+__all__ = ["draw_preamble", "draw_sample"]
+
+_NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_SET_VARIABLES = ("v0__N__", "v1__N__")
+_NAMED_CAPTURES = ("n0__N__",)
+
+
+class Drawing:
+    """A sample in the making."""
+
+    def __init__(self, seed: str, run_time: bool) -> None:
+        self.dice = Dice(seed)
+        self.run_time = run_time
+        self.maps: list[str] = []
+        self.upstreams: list[str] = []
+        self.named: list[str] = []
+        self.needs: set[str] = set()
+
+    # values
+
+    def variable(self) -> str:
+        """A variable's name."""
+        dice = self.dice
+        if self.run_time and dice.chance(12):
+            return dice.pick(words.RUN_TIME_VARIABLES)
+        if self.maps and dice.chance(25):
+            return dice.pick(self.maps)
+        if dice.chance(12):
+            return dice.pick(_SET_VARIABLES + _NAMED_CAPTURES)
+        return dice.pick(words.VARIABLES)
+
+    def value(self, most: int = 3) -> str:
+        """A text with variables."""
+        dice = self.dice
+        if dice.chance(30):
+            return dice.pick(words.VALUES)
+        parts = [f"${self.variable()}" if dice.chance(65) else dice.pick(words.VALUES) for _ in range(dice.upto(most, 1))]
+        return _joined([part for part in parts if part], dice)
+
+    # http level
+
+    def http(self) -> list[Node]:
+        """Maps, geo, split_clients, upstreams."""
+        dice = self.dice
+        found: list[Node] = []
+        for at in range(dice.upto(3) if dice.chance(60) else 0):
+            found.append(self.map(f"m{at}__N__"))
+        if dice.chance(5):
+            found.append(self.geo())
+        if dice.chance(4):
+            found.append(self.split())
+        for at in range(dice.upto(2) if dice.chance(50) else 0):
+            found.append(self.upstream(f"up{at}__N__"))
+        return found
+
+    def map(self, name: str) -> Node:
+        """A map; its source may be an earlier one."""
+        dice = self.dice
+        source = self.value(2) if dice.chance(40) else f"${dice.pick(('http_upgrade', 'http_x_a', 'arg_a', 'host', 'uri', 'http_connection'))}"
+        lines: list[Node] = []
+        wildcards = dice.chance(30)
+        if wildcards:
+            lines.append(node("hostnames"))
+        if dice.chance(10):
+            lines.append(node("volatile"))
+        keys = dice.some((*words.KEYS, *(words.WILDCARDS if wildcards else ())), 5)
+        keys += dice.some(words.MAP_REGEXES, 2)
+        if dice.chance(60):
+            keys.append("default")
+        dice.random.shuffle(keys)
+        seen: set[str] = set()
+        for key in keys:
+            if key.lower() in seen or (key.lstrip(".") in seen):
+                continue
+            seen |= {key.lower(), key.lstrip(".")}
+            if key == "default" and dice.chance(15):
+                key = "\\default"
+            lines.append(node("\\hostnames" if key == "hostnames" else key, self.map_value()))
+        self.maps.append(name)
+        return node("map", source, f"${name}", block=lines)
+
+    def map_value(self) -> str:
+        """What a map gives."""
+        dice = self.dice
+        if dice.chance(65):
+            return dice.pick(words.VALUES)
+        if dice.chance(50):
+            return dice.pick(("$1", "v:$1", "$n0__N__", "$http_upgrade", "$1$2"))
+        return self.value(2)
+
+    def geo(self) -> Node:
+        """A geo block."""
+        dice = self.dice
+        self.needs.add("http_geo")
+        name = "g0__N__"
+        lines = [node("default", "D")] if dice.chance(70) else []
+        for net in dice.some(("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32"), 4, 1):
+            lines.append(node(net, dice.pick(("L", "M", "N"))))
+        if dice.chance(20):
+            lines.append(node("delete", "127.0.0.1"))
+        self.maps.append(name)
+        source = [] if dice.chance(60) else [f"${dice.pick(('arg_a', 'http_x_a', 'remote_addr'))}"]
+        return node("geo", *source, f"${name}", block=lines)
+
+    def split(self) -> Node:
+        """A split_clients block."""
+        dice = self.dice
+        self.needs.add("http_split_clients")
+        name = "s0__N__"
+        self.maps.append(name)
+        lines = [node("33.3%", "one"), node("20%", "two")] + ([node("*", "rest")] if dice.chance(60) else [])
+        return node("split_clients", self.value(2) or "x", f"${name}", block=lines)
+
+    def upstream(self, name: str) -> Node:
+        """An upstream block."""
+        dice = self.dice
+        lines = [node("server", dice.pick(("__B0__", "__B1__")))]
+        if dice.chance(30):
+            lines.append(node("server", "__B2__", *dice.some(("backup", "weight=2", "max_fails=0"), 1)))
+        if dice.chance(10):
+            lines.append(node("server", "__B1__" if lines[0].args[0] == "__B0__" else "__B0__", "down"))
+        if dice.chance(15):
+            lines.append(node("server", "unix:__SOCK__"))
+        if dice.chance(15):
+            lines.insert(0, node(dice.pick(("ip_hash", "least_conn"))))
+            lines = [n for n in lines if "backup" not in n.args]
+        if dice.chance(30):
+            lines.append(node("keepalive", "2"))
+        self.upstreams.append(name)
+        return node("upstream", name, block=lines)
+
+    # servers
+
+    def servers(self) -> list[Node]:
+        """One to three servers."""
+        dice = self.dice
+        count = 1 if dice.chance(60) else dice.upto(3, 2)
+        defaults: set[str] = set()
+        return [self.server(defaults) for _ in range(count)]
+
+    def server(self, defaults: set[str]) -> Node:
+        """A server block."""
+        dice = self.dice
+        lines: list[Node] = []
+        for address in self.listens():
+            extra = []
+            if address not in defaults and dice.chance(12):
+                defaults.add(address)
+                extra = ["default_server"]
+            lines.append(node("listen", address, *extra))
+        if dice.chance(75):
+            lines.append(node("server_name", *dice.some(words.SERVER_NAMES, 3, 1)))
+        self.named = []
+        for name, values in _SERVER_FLAGS:
+            if dice.chance(8):
+                lines.append(node(name, dice.pick(values)))
+        lines += self.common("server")
+        if dice.chance(18):
+            lines += self.script("server", 2)
+        for at in range(dice.upto(2) if dice.chance(40) else 0):
+            self.named.append(f"@n{at}")
+        if dice.chance(7):
+            lines.append(self.try_files())
+        if dice.chance(4):
+            lines.append(node("return", *self.returned()))
+        lines += self.locations("", 0)
+        lines += [node("location", name, block=self.location_body("@", "", 9)) for name in self.named]
+        return node("server", block=lines)
+
+    def listens(self) -> list[str]:
+        """Where a server listens."""
+        dice = self.dice
+        own = "__ADDR__:__PORT__"
+        if dice.chance(90):
+            return [own]
+        return dice.some((own, dice.pick(("*:__WILD__", "__WILD__", "0.0.0.0:__WILD__")), "__ADDR__:__WILD__"), 3, 1)
+
+    # what stands at several levels
+
+    def common(self, level: str) -> list[Node]:
+        """Directives of the proxy and of access that any level may have."""
+        dice = self.dice
+        lines: list[Node] = []
+        if dice.chance(45 if level == "location" else 20):
+            lines += [self.set_header() for _ in range(dice.upto(4, 1))]
+        for name, values, percent in _SETTINGS:
+            if dice.chance(percent if level == "location" else percent / 3):
+                lines.append(node(name, *_words(dice.pick(values))))
+        if dice.chance(4):
+            lines.append(node("proxy_method", dice.pick(("POST", "PUT", "$http_x_a", "$request_method", "get", "GET"))))
+        if dice.chance(4):
+            lines.append(node("proxy_set_body", self.value(3)))
+        if dice.chance(6):
+            lines += [node(*pair) for pair in dice.some(_ADDRESS_RULES, 3, 1)]
+        if dice.chance(4):
+            lines += [node("auth_basic", dice.pick(("realm", "off"))), node("auth_basic_user_file", "__PASS__")]
+        if dice.chance(3):
+            lines.append(node("satisfy", dice.pick(("any", "all"))))
+        if dice.chance(12):
+            lines += [self.error_page() for _ in range(dice.upto(2, 1))]
+        return lines
+
+    def set_header(self) -> Node:
+        """A proxy_set_header; often one that WebSockets need."""
+        dice = self.dice
+        if dice.chance(30):
+            return node("proxy_set_header", *dice.pick(_USUAL_FIELDS))
+        if self.maps and dice.chance(15):
+            return node("proxy_set_header", "Connection", f"${dice.pick(self.maps)}")
+        return node("proxy_set_header", dice.pick(words.SET_NAMES), self.value())
+
+    def error_page(self) -> Node:
+        """An error_page."""
+        dice = self.dice
+        codes = dice.some((400, 401, 403, 404, 405, 413, 418, 301, 302, 500, 502, 503, 494, 497, 415), 3, 1)
+        override = dice.some(("=", "=200", "=302", "=101", "=404", "=451"), 1) if dice.chance(40) else []
+        return node("error_page", *codes, *override, self.target(True))
+
+    def target(self, external: bool) -> str:
+        """Where an error_page or a try_files leads."""
+        dice = self.dice
+        if self.named and dice.chance(40):
+            return dice.pick(self.named)
+        if external and dice.chance(10):
+            return dice.pick(("http://e.test/x", "https://e.test/$uri", "$arg_a"))
+        return dice.pick(("/", "/a", "/a/b?z=1", "/ws/", "/b/$uri", "/a?$args", "/\xe9/ x", "/e$request_uri", "@none", "/a%20b"))
+
+    def returned(self) -> list[str]:
+        """The arguments of a return."""
+        dice = self.dice
+        code = dice.pick(("200", "204", "301", "302", "307", "308", "303", "403", "404", "418", "426", "444", "500", "400", "503", "101", "405", "413"))
+        if dice.chance(8):
+            return [dice.pick(("http://e.test/$uri", "https://x", "$scheme://$host/z"))]
+        if dice.chance(30):
+            return [code]
+        if code in ("301", "302", "303", "307", "308"):
+            return [code, dice.pick(("/r", "/r$uri", "http://e.test/$request_uri", "https://$host/x?$args", "r", "", "//x", "$http_x_a"))]
+        return [code, self.value(4)]
+
+    # the rewrite module
+
+    def script(self, level: str, depth: int) -> list[Node]:
+        """rewrite, set, if, break, return."""
+        dice = self.dice
+        lines: list[Node] = []
+        for _ in range(dice.upto(3, 1)):
+            kind = dice.random.random()
+            if kind < 0.35:
+                lines.append(self.rewrite())
+            elif kind < 0.6:
+                name = dice.pick((*_SET_VARIABLES, *_SET_VARIABLES, "args"))
+                lines.append(node("set", f"${name}", self.value()))
+            elif kind < 0.85 and depth > 0:
+                lines.append(self.condition(level))
+            elif kind < 0.92:
+                lines.append(node("break"))
+            elif depth < 2:
+                lines.append(node("return", *self.returned()))
+        return lines
+
+    def rewrite(self) -> Node:
+        """A rewrite."""
+        dice = self.dice
+        pattern = dice.pick(("^/a/(.*)$", "^/(.*)$", "^/(a|b)(.*)", "/b", "^/ws", "(?<n0__N__>[^/]*)$", "^", "x", "^/b/(.*)/(.*)$", " ", "\xe9"))
+        parts = ("/ws/$1", "/b/$1", "/new", "/a/b", "/$1?q=$2", "/$1?", "/a b/$1", "/x?a=$1&z", "$uri", "/$http_x_a", "/r/$n0__N__", "$1", "/w?", "/v?$args",
+                 "/c/$1?d=$1&e=$uri?", "http://e.test/$1", "https://$host$uri?x=$1", "$scheme://e.test/$1?", "/ws/$request_uri", "/%20/$1")
+        flag = [dice.pick(("last", "break", "redirect", "permanent"))] if dice.chance(60) else []
+        return node("rewrite", pattern, dice.pick(parts), *flag)
+
+    def condition(self, level: str) -> Node:
+        """An if."""
+        dice = self.dice
+        body = self.script(level, 0) if dice.chance(55) else []
+        if level == "location":
+            if dice.chance(45):
+                body.append(node("proxy_pass", self.url(with_uri=False)))
+            if dice.chance(10):
+                body.append(self.error_page())
+        if dice.chance(15):
+            body.append(node("return", *self.returned()))
+        return node("if", *self.test(), block=body)
+
+    def test(self) -> list[str]:
+        """What stands between the parentheses of an if."""
+        dice = self.dice
+        name = f"${self.variable_for_if()}"
+        if self.run_time and dice.chance(15):
+            return [Raw(f"({dice.pick(('-f', '!-f', '-d', '-e', '!-e', '-x'))}"), "$request_filename", Raw(")")]
+        kind = dice.random.random()
+        if kind < 0.35:
+            return [Raw(f"({name})")]
+        if kind < 0.65:
+            return [Raw(f"({name}"), dice.pick(("=", "!=")), self.value(2), Raw(")")]
+        operator = dice.pick(("~", "~*", "!~", "!~*"))
+        pattern = dice.pick(("^a(.*)$", "(.)", "websocket", "^/(a)(b)?", "(?<n0__N__>[a-z]+)", "^$", "GET|HEAD", "test$"))
+        return [Raw(f"({name}"), operator, pattern, Raw(")")]
+
+    def variable_for_if(self) -> str:
+        """A variable; never a capture, which an if does not take."""
+        while True:
+            name = self.variable()
+            if not name.isdigit():
+                return name
+
+    # locations
+
+    def locations(self, outer: str, depth: int) -> list[Node]:
+        """The locations of a level."""
+        dice = self.dice
+        lines: list[Node] = []
+        taken: set[str] = set()
+        for _ in range(dice.upto(4 if depth == 0 else 2, 1 if depth else 2)):
+            made = self.location(outer, depth, taken)
+            if made is not None:
+                lines.append(made)
+        return lines
+
+    def location(self, outer: str, depth: int, taken: set[str]) -> Node | None:
+        """A location; None if the name drawn is taken."""
+        dice = self.dice
+        if outer == "~" or dice.chance(22):
+            modifier, name = dice.pick(("~", "~*")), dice.pick(words.REGEXES)
+            return node("location", modifier, name, block=self.location_body("~", "~", depth))
+        modifier = "=" if dice.chance(12) else "^~" if dice.chance(12) else ""
+        name = dice.pick(words.PREFIXES)
+        if outer:
+            name = outer + dice.pick(("", "/", "b", "/b", "b/", "/c/", "c"))
+        if dice.chance(2) and not outer:
+            name = dice.pick(("a", "", "ws/"))
+        key = ("=" if modifier == "=" else "") + name
+        if key in taken:
+            return None
+        taken.add(key)
+        args = [modifier, name] if modifier else [name]
+        return node("location", *args, block=self.location_body(modifier, name, depth))
+
+    def location_body(self, modifier: str, name: str, depth: int) -> list[Node]:
+        """What stands in a location."""
+        dice = self.dice
+        lines = self.common("location")
+        if dice.chance(32):
+            lines += self.script("location", 2)
+        if dice.chance(6):
+            lines.append(node("internal"))
+        if dice.chance(7):
+            lines.append(self.try_files())
+        if dice.chance(6):
+            lines.append(self.limit_except())
+        static_uri = modifier in ("", "=", "^~")
+        if dice.chance(78):
+            lines.append(node("proxy_pass", self.url(with_uri=static_uri)))
+        elif dice.chance(70):
+            lines.append(node("return", *self.returned()))
+        if depth < 2 and modifier not in ("=", "@") and dice.chance(25):
+            lines += self.locations("~" if modifier == "~" else name, depth + 1)
+        if dice.chance(10):
+            dice.random.shuffle(lines)
+        return lines
+
+    def try_files(self) -> Node:
+        """A try_files; nothing it looks for is there."""
+        dice = self.dice
+        last = self.target(False) if dice.chance(85) else dice.pick(("=404", "=403", "=418", "=500"))
+        return node("try_files", *dice.some(("$uri", "/nothing", "/x$http_x_a"), 2, 1), last)
+
+    def limit_except(self) -> Node:
+        """A limit_except."""
+        dice = self.dice
+        lines: list[Node] = [node("deny", "all")] if dice.chance(50) else []
+        if dice.chance(50):
+            lines.append(node("proxy_pass", self.url(with_uri=False)))
+        return node("limit_except", *dice.some(("GET", "POST", "HEAD", "PUT"), 2, 1), block=lines)
+
+    def url(self, with_uri: bool) -> str:
+        """A proxy_pass URL."""
+        dice = self.dice
+        where = dice.pick(("__B0__", "__B0__", "__B1__", *self.upstreams, *self.upstreams))
+        if dice.chance(22):
+            return self.url_with_variables(where)
+        if dice.chance(6):
+            return "http://unix:__SOCK__" + (dice.pick(("", ":/", ":/app", ":")) if with_uri else "")
+        scheme = "HTTP" if dice.chance(2) else "http"
+        return f"{scheme}://{where}" + (dice.pick(words.PATHS) if with_uri and dice.chance(55) else "")
+
+    def url_with_variables(self, where: str) -> str:
+        """A URL that is worked out for each request."""
+        dice = self.dice
+        return dice.pick(
+            (
+                f"http://{where}$uri",
+                f"http://{where}$request_uri",
+                f"http://{where}/v/$1",
+                f"http://{where}/v/$1$is_args$args",
+                f"http://{where}/fixed/$arg_none",
+                f"http://{where}$arg_none",
+                f"http://{where}?$args",
+                f"$scheme://{where}",
+                f"$scheme://{where}$uri",
+                "http://$arg_b",
+                "http://$arg_b/u/",
+                "http://$http_x_a",
+                "$v0__N__",
+                "http://unix:__SOCK__:$uri",
+                "http://unix:__SOCK__$arg_none",
+                f"http://{where}$v1__N__",
+                "http://$host:1",
+            )
+        )
+
+
+_SERVER_FLAGS = (
+    ("underscores_in_headers", ("on", "on", "off")),
+    ("ignore_invalid_headers", ("off", "off", "on")),
+    ("merge_slashes", ("off", "off", "on")),
+    ("large_client_header_buffers", (Raw("2 1k"), Raw("4 512"))),
+)
+_SETTINGS: tuple[tuple[str, tuple[str, ...], float], ...] = (
+    ("proxy_http_version", ("1.1", "1.1", "1.1", "1.0"), 35),
+    ("proxy_pass_request_headers", ("off", "on"), 4),
+    ("proxy_pass_request_body", ("off", "on"), 4),
+    ("proxy_request_buffering", ("off", "on"), 3),
+    ("client_max_body_size", ("2", "3", "0", "1k"), 4),
+    ("absolute_redirect", ("off", "on"), 5),
+    ("port_in_redirect", ("off", "on"), 5),
+    ("server_name_in_redirect", ("on", "off"), 5),
+    ("proxy_hide_header", ("X-B", "Date"), 3),
+    ("proxy_intercept_errors", ("on",), 3),
+    ("recursive_error_pages", ("on", "off"), 4),
+    ("proxy_buffering", ("off",), 2),
+    ("add_header", ("X-Y z",), 2),
+    ("proxy_redirect", ("off",), 2),
+    ("proxy_cache_bypass", ("$http_x_a",), 1),
+    ("chunked_transfer_encoding", ("off",), 1),
+    ("msie_padding", ("off",), 1),
+)
+_ADDRESS_RULES = (
+    ("allow", "127.0.0.1"),
+    ("deny", "127.0.0.2"),
+    ("deny", "all"),
+    ("allow", "all"),
+    ("allow", "127.0.0.0/30"),
+    ("deny", "127.0.0.0/31"),
+    ("allow", "10.0.0.0/8"),
+    ("deny", "::1"),
+)
+_USUAL_FIELDS = (
+    ("Upgrade", "$http_upgrade"),
+    ("Connection", "upgrade"),
+    ("Connection", "$http_connection"),
+    ("Host", "$host"),
+    ("Host", "$http_host"),
+    ("Host", "$host:$server_port"),
+    ("Host", ""),
+    ("Connection", ""),
+    ("X-Real-IP", "$remote_addr"),
+    ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
+)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(" ")) if " " in text else (text,)
+
+
+def _joined(parts: list[str], dice: Dice) -> str:
+    """Parts joined so that no variable's name runs into what follows it."""
+    out: list[str] = []
+    for at, part in enumerate(parts):
+        after = parts[at + 1] if at + 1 < len(parts) else ""
+        is_name = part.startswith("$") and not part[1:].isdigit()
+        if is_name and ((after and after[0] in _NAME_CHARS) or dice.chance(10)):
+            part = "${" + part[1:] + "}"
+        elif part.startswith("$") and part[1:].isdigit() and after and after[0] in _NAME_CHARS:
+            part += "-"
+        out.append(part)
+    return "".join(out)
+
+
+def _declared() -> Node:
+    """A place that is never reached, which makes every variable known to nginx."""
+    lines = [node("set", f"${name}", "") for name in _SET_VARIABLES]
+    lines.append(node("if", Raw("($uri"), "~", "(?<n0__N__>never)", Raw(")"), block=[]))
+    return node("location", "=", "/__declared", block=lines)
+
+
+def draw_sample(seed: str, run_time: bool = False) -> Sample:
+    """A sample.
+
+    Args:
+        seed: The same seed gives the same sample.
+        run_time: Whether what only run time knows may stand in it.
+    """
+    drawing = Drawing(seed, run_time)
+    http = tuple(drawing.http())
+    servers = drawing.servers()
+    first = servers[0]
+    servers[0] = node("server", block=(*(first.block or ()), _declared()))
+    made = tuple(servers)
+    return Sample(seed, http, made, draw_asks(drawing.dice, made), frozenset(drawing.needs), run_time)
+
+
+def draw_preamble(seed: str) -> tuple[Node, ...]:
+    """Directives at http level for a whole batch; often none."""
+    drawing = Drawing(seed, False)
+    dice = drawing.dice
+    if dice.chance(40):
+        return ()
+    lines: list[Node] = []
+    for name, values in _SERVER_FLAGS:
+        if dice.chance(12):
+            lines.append(node(name, dice.pick(values)))
+    if dice.chance(40):
+        lines += [node("proxy_set_header", *dice.pick(_USUAL_FIELDS)) for _ in range(dice.upto(3, 1))]
+    if dice.chance(15):
+        lines.append(node("proxy_http_version", "1.1"))
+    if dice.chance(10):
+        lines.append(node("error_page", 404, 403, "/b/"))
+    if dice.chance(10):
+        lines += [node("allow", "127.0.0.1"), node("deny", "127.0.0.2")]
+    return tuple(lines)
+

@@ -1,0 +1,65 @@
+"""A sample: a small configuration on addresses of its own, and the requests it is asked with.
+
+Its text holds places that are filled in when it is put beside others: ``__ADDR__`` and ``__PORT__`` (where it listens),
+``__WILD__`` (a port of its own), ``__N__`` (a number that makes its names unique), ``__B0__`` to ``__B2__`` (backends on
+TCP), ``__SOCK__`` (a backend on a unix socket), ``__DEAD__`` (nothing listens there), ``__ROOT__`` (a folder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tools.fidelity.conf import Node, render
+from ws101.http1 import Request
+
+__all__ = ["Ask", "Sample", "filled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request and the connection it comes on.
+
+    Args:
+        request: What is sent, with places to fill in.
+        wild: Whether it goes to the port ``__WILD__`` instead of ``__PORT__``.
+        client: The client's address.
+    """
+
+    request: Request
+    wild: bool = False
+    client: str = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A configuration and requests.
+
+    Args:
+        seed: What it was drawn from, to draw it again.
+        http: Directives at http level: maps, upstreams.
+        servers: Its server blocks.
+        asks: The requests.
+        needs: Modules that the nginx must have, as ``Build.has_module`` spells them.
+        run_time: Whether it holds what only run time knows.
+    """
+
+    seed: str
+    http: tuple[Node, ...]
+    servers: tuple[Node, ...]
+    asks: tuple[Ask, ...]
+    needs: frozenset[str] = field(default_factory=frozenset)
+    run_time: bool = False
+
+    @property
+    def text(self) -> str:
+        """The configuration, with places to fill in."""
+        return render(self.http, 4) + render(self.servers, 4)
+
+
+def filled(text: str, places: Mapping[str, str]) -> str:
+    """A text with its places filled in."""
+    if "__" in text:
+        for place, value in places.items():
+            text = text.replace(place, value)
+    return text

@@ -1,0 +1,310 @@
+"""One request at a time through nginx, with backends that record every byte.
+
+Client and backends run in one thread on one epoll, so a request and what reached a backend belong together by order.
+A backend ends its connection only after nginx has, so what it recorded is all that nginx sent.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import struct
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ws101.lab.ports import free_ports
+
+__all__ = ["TUNNELLED", "Seen", "Wire"]
+
+_RESET = struct.pack("ii", 1, 0)
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,6})\r\n", re.IGNORECASE)
+_CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_PATIENCE = 3.0
+_PAUSE = 0.04
+_READ = select.EPOLLIN | select.EPOLLRDHUP
+TUNNELLED = b"<tunnelled>"
+"""What a backend sends back when the byte that the client sent after its 101 arrived."""
+
+
+@dataclass(slots=True)
+class Seen:
+    """What happened: the answer to the client, and each request that a backend got, with the backend's name."""
+
+    answer: bytes = b""
+    upstream: list[tuple[str, bytes]] = field(default_factory=list)
+    tunnel: bool = False
+    timed_out: bool = False
+
+    @property
+    def status(self) -> int | None:
+        """The status; None if nothing came."""
+        found = re.match(rb"HTTP/1\.[01] (\d{3})", self.answer)
+        return int(found[1]) if found else None
+
+    @property
+    def head(self) -> bytes:
+        """The answer's head."""
+        return self.answer.partition(b"\r\n\r\n")[0]
+
+    @property
+    def body(self) -> bytes:
+        """The answer's body."""
+        return self.answer.partition(b"\r\n\r\n")[2]
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header field of the answer."""
+        found = re.search(rb"\r\n" + name.encode() + rb": ([^\r\n]*)", self.head, re.IGNORECASE)
+        return found[1].decode("latin-1") if found else None
+
+
+@dataclass(slots=True)
+class _Inbound:
+    name: str
+    sock: socket.socket
+    data: bytearray = field(default_factory=bytearray)
+    answered: bool = False
+    switched: bool = False
+    relayed: bool = False
+
+
+class Wire:
+    """The backends, and the client.
+
+    Args:
+        folder: Where the unix socket is made.
+
+    Attributes:
+        places: What to fill in for the backends.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._epoll = select.epoll()
+        self._listeners: dict[int, tuple[str, socket.socket]] = {}
+        self._inbound: dict[int, _Inbound] = {}
+        self._path = folder / "b.sock"
+        ports = free_ports(4)
+        self.places = {f"__B{i}__": f"127.0.0.1:{port}" for i, port in enumerate(ports[:3])}
+        self.places |= {"__SOCK__": str(self._path), "__DEAD__": f"127.0.0.1:{ports[3]}"}
+        for i in range(3):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind(("127.0.0.1", ports[i]))
+            self._listen(f"__B{i}__", sock)
+        unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        unix.bind(str(self._path))
+        self._listen("__SOCK__", unix)
+
+    def _listen(self, name: str, sock: socket.socket) -> None:
+        sock.listen(64)
+        sock.setblocking(False)
+        self._listeners[sock.fileno()] = (name, sock)
+        self._epoll.register(sock.fileno(), select.EPOLLIN)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for _, sock in self._listeners.values():
+            sock.close()
+        for inbound in self._inbound.values():
+            inbound.sock.close()
+        self._epoll.close()
+
+    def ask(self, address: tuple[str, int], request: bytes, client: str = "127.0.0.1") -> Seen:
+        """Send a request and watch what comes of it.
+
+        Args:
+            address: Where nginx listens.
+            request: The bytes.
+            client: The address to come from.
+        """
+        seen = Seen()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        if client != "127.0.0.1":
+            sock.bind((client, 0))
+        try:
+            sock.connect(address)
+        except ConnectionRefusedError:
+            sock.close()
+            return seen
+        sock.setblocking(False)
+        self._epoll.register(sock.fileno(), _READ)
+        sock.send(request)
+        try:
+            self._exchange(sock, request.startswith(b"HEAD "), seen)
+        finally:
+            self._epoll.unregister(sock.fileno())
+            sock.close()
+            self._drain(seen)
+        return seen
+
+    def _exchange(self, client: socket.socket, is_head: bool, seen: Seen) -> None:
+        deadline = time.monotonic() + _PATIENCE
+        wait = _PATIENCE
+        while True:
+            events = self._epoll.poll(wait)
+            wait = _PATIENCE
+            for fd, _ in events:
+                if fd == client.fileno():
+                    if self._client_done(client, is_head, seen):
+                        return
+                elif fd in self._listeners:
+                    self._accept(fd)
+                elif fd in self._inbound:
+                    self._serve(self._inbound[fd], seen)
+            if any(not i.answered for i in self._inbound.values()) or any(
+                i.switched and not i.relayed for i in self._inbound.values()
+            ):
+                if not events:
+                    self._give_up_waiting(seen)
+                wait = _PAUSE
+            if time.monotonic() > deadline:
+                seen.timed_out = True
+                return
+
+    def _client_done(self, client: socket.socket, is_head: bool, seen: Seen) -> bool:
+        try:
+            data = client.recv(65536)
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+        if not data:
+            return True
+        before = seen.answer
+        seen.answer += data
+        while (
+            seen.answer.startswith(b"HTTP/1.1 1")
+            and not seen.answer.startswith(b"HTTP/1.1 101")
+            and b"\r\n\r\n" in seen.answer
+        ):
+            seen.answer = seen.answer.partition(b"\r\n\r\n")[2]
+        if any(i.switched for i in self._inbound.values()):
+            if b"\r\n\r\n" in seen.answer and b"\r\n\r\n" not in before:
+                try:
+                    client.send(b"x")
+                except ConnectionError:
+                    return True
+            if seen.answer.endswith(TUNNELLED):
+                seen.tunnel = True
+                return True
+            return False
+        return _is_complete(seen.answer, is_head)
+
+    def _accept(self, fd: int) -> None:
+        name, listener = self._listeners[fd]
+        try:
+            sock, _ = listener.accept()
+        except BlockingIOError:
+            return
+        sock.setblocking(False)
+        if sock.family == socket.AF_INET:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._inbound[sock.fileno()] = _Inbound(name, sock)
+        self._epoll.register(sock.fileno(), _READ)
+
+    def _serve(self, inbound: _Inbound, seen: Seen) -> None:
+        try:
+            data = inbound.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        if not data:
+            self._finish(inbound, seen)
+            return
+        if inbound.switched:
+            inbound.relayed = True
+            inbound.sock.send(TUNNELLED)
+            return
+        inbound.data += data
+        if not inbound.answered and _request_is_complete(inbound.data):
+            self._answer(inbound, seen)
+
+    def _answer(self, inbound: _Inbound, seen: Seen) -> None:
+        inbound.answered = True
+        data = bytes(inbound.data)
+        del seen
+        inbound.switched = is_handshake(data)
+        answer = _SWITCHING if inbound.switched else _OK
+        try:
+            inbound.sock.send(answer[: -2] if data.startswith(b"HEAD ") and not inbound.switched else answer)
+        except ConnectionError:
+            pass
+
+    def _give_up_waiting(self, seen: Seen) -> None:
+        """A body that does not come, or a tunnel that is none: answer, or hang up."""
+        for inbound in list(self._inbound.values()):
+            if not inbound.answered:
+                self._answer(inbound, seen)
+            elif inbound.switched and not inbound.relayed:
+                inbound.relayed = True
+                inbound.sock.shutdown(socket.SHUT_WR)
+
+    def _finish(self, inbound: _Inbound, seen: Seen) -> None:
+        self._epoll.unregister(inbound.sock.fileno())
+        del self._inbound[inbound.sock.fileno()]
+        inbound.sock.close()
+        seen.upstream.append((inbound.name, bytes(inbound.data)))
+
+    def _drain(self, seen: Seen) -> None:
+        """Read what the backends still get until nginx ends those connections too."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._inbound and time.monotonic() < deadline:
+            for fd, _ in self._epoll.poll(0.2):
+                if fd in self._inbound:
+                    self._serve(self._inbound[fd], seen)
+                elif fd in self._listeners:
+                    self._accept(fd)
+        for inbound in list(self._inbound.values()):
+            self._finish(inbound, seen)
+
+
+_OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+
+
+def is_handshake(data: bytes) -> bool:
+    """Whether a request is a valid opening handshake, as a strict server sees it (RFC 6455 section 4.2.1)."""
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.split(b"\r\n")
+    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1") or body:
+        return False
+    fields: dict[bytes, list[bytes]] = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        fields.setdefault(name.lower(), []).append(value.strip(b" \t"))
+    upgrades = fields.get(b"upgrade", [])
+    options = {option.strip(b" \t").lower() for value in fields.get(b"connection", []) for option in value.split(b",")}
+    protocols = {token.strip(b" \t").lower() for value in upgrades for token in value.split(b",")}
+    return (
+        len(upgrades) == 1
+        and b"websocket" in protocols
+        and b"upgrade" in options
+        and len(fields.get(b"sec-websocket-key", [])) == 1
+        and len(fields.get(b"sec-websocket-version", [])) == 1
+    )
+
+
+def _request_is_complete(data: bytearray) -> bool:
+    end = data.find(b"\r\n\r\n")
+    if end < 0:
+        return False
+    head = bytes(data[: end + 2])
+    if _CHUNKED.search(head):
+        return data.endswith(b"0\r\n\r\n")
+    lengths = [int(found) for found in _LENGTH.findall(head)]
+    return len(data) - end - 4 >= max(lengths, default=0)
+
+
+def _is_complete(answer: bytes, is_head: bool) -> bool:
+    head, found, body = answer.partition(b"\r\n\r\n")
+    if not found:
+        return False
+    if is_head or answer[9:12] in (b"204", b"304"):
+        return True
+    length = _LENGTH.search(head + b"\r\n")
+    if length:
+        return len(body) >= int(length[1])
+    return bool(_CHUNKED.search(head + b"\r\n")) and body.endswith(b"0\r\n\r\n")
