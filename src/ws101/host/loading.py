@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
+from os import PathLike
+from pathlib import Path
 
 from ws101.errors import InputError
 from ws101.host.files import DiskFiles, name_of
@@ -12,7 +13,7 @@ from ws101.nginx.config import Config
 __all__ = ["load"]
 
 
-def load(path: str | os.PathLike[str], *, context: str | None = None) -> Config:
+def load(path: str | PathLike[str], *, context: str | None = None) -> Config:
     """Read a configuration and all it includes.
 
     Args:
@@ -23,7 +24,7 @@ def load(path: str | os.PathLike[str], *, context: str | None = None) -> Config:
         InputError: If there is no such file, or it cannot be read.
     """
     disk = DiskFiles()
-    main = name_of(os.path.abspath(path))
+    main = name_of(str(Path(path).absolute()))
     if disk.is_dir(main):
         main = posixpath.join(main, "nginx.conf")
         if not disk.exists(main):

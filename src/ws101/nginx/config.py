@@ -1,8 +1,8 @@
 """``Config``: the syntax trees of all files, joined through ``include`` into the scopes that nginx sees.
 
 Theory of operation.  A file is parsed once, however often it is included.  A ``Scope`` is a block in its place: a
-snippet that is included in 50 locations stands in 50 scopes, and a ``Placed`` is a directive in one of them.  Scopes are
-made on demand and keep no copies: a block without includes shares the parser's own list.  What an include that could
+snippet that is included in 50 locations stands in 50 scopes, and a ``Placed`` is a directive in one of them.  Scopes
+are made on demand and keep no copies: a block without includes shares the parser's own list.  What an include that could
 not be read may have set is not guessed: the scope is *opaque*, and every look-up that would have to pass it is
 ``Unknown``.
 """
@@ -67,7 +67,7 @@ class Files(Protocol):
         """
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        """The paths that match, sorted as glob(3) does in the C locale; none is no error."""
+        """Find the paths that match, sorted as glob(3) does in the C locale; none is no error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,7 +377,7 @@ class Config:
         return self._blocks(scope, "location")
 
     def routes(self) -> tuple[Route, ...]:
-        """Every place that can answer a request: the locations of all servers, nested ones and ``if`` blocks included."""
+        """Every place that can answer a request: all locations of all servers, nested ones and ``if`` blocks too."""
         found: list[Route] = []
         for server in self.servers:
             stack = [server]
