@@ -69,8 +69,8 @@ class RegexError(Exception):
     """nginx would refuse the pattern.
 
     Args:
-        message: nginx's words, for example ``pcre2_compile() failed: missing closing parenthesis in "(a"``.  What stands
-            behind ``at`` may differ by a character between versions of PCRE.
+        message: nginx's words, for example ``pcre2_compile() failed: missing closing parenthesis in "(a"``.
+            What stands behind ``at`` may differ by a character between versions of PCRE.
     """
 
     def __init__(self, message: str) -> None:
