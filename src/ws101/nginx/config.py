@@ -2,8 +2,8 @@
 
 Theory of operation.  A file is parsed once, however often it is included.  A ``Scope`` is a block in its place: a
 snippet that is included in 50 locations stands in 50 scopes, and a ``Placed`` is a directive in one of them.  Scopes
-are made on demand and keep no copies: a block without includes shares the parser's own list.  What an include that could
-not be read may have set is not guessed: the scope is *opaque*, and every look-up that would have to pass it is
+are made on demand and keep no copies: a block without includes shares the parser's own list.  What an include that
+could not be read may have set is not guessed: the scope is *opaque*, and every look-up that would have to pass it is
 ``Unknown``.
 """
 
@@ -67,7 +67,7 @@ class Files(Protocol):
         """
 
     def glob(self, pattern: str) -> tuple[str, ...]:
-        """Find the paths that match, sorted as glob(3) does in the C locale; none is no error."""
+        """Find the paths that match, in the order of the C locale; that there are none is no error."""
 
 
 @dataclass(frozen=True, slots=True)
