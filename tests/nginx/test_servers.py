@@ -141,7 +141,7 @@ def test_every_form_of_listen_is_read(listen: str, expected: tuple[str, ...]) ->
     [
         (("0",), 'invalid port in "0" of the "listen" directive'),
         (("a:70000",), 'invalid port in "a:70000" of the "listen" directive'),
-        (("90-80",), 'invalid port in "90-80" of the "listen" directive'),
+        (("90-80",), 'invalid port range in "90-80" of the "listen" directive'),
         (("80", "sll"), 'invalid parameter "sll"'),
         (("unix:",), 'no path in the unix domain socket in "unix:" of the "listen" directive'),
     ],
@@ -220,6 +220,26 @@ def test_protocol_directives_count_where_the_version_has_them(
 def test_duplicates_are_reported_in_nginx_words(servers: str, message: str) -> None:
     (problem,) = listening(servers).problems
     assert (problem.level, problem.message) == ("emerg", message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("*", 'server name "*" is invalid'),
+        ("*a.b", 'server name "*a.b" is invalid'),
+        (".", 'server name "." is invalid'),
+        ("~", 'empty regex in server name "~"'),
+        ("a..b", 'invalid server name or wildcard "a..b" on 127.0.0.1:1'),
+        ("a*b", 'invalid server name or wildcard "a*b" on 127.0.0.1:1'),
+    ],
+)
+def test_a_bad_name_is_refused_as_nginx_refuses_it(binary: NginxBinary, name: str, message: str) -> None:
+    servers = f"server {{ listen 127.0.0.1:1; server_name {name}; }} server {{ listen 127.0.0.1:1; }}"
+    (problem,) = listening(servers).groups[0].name_problems
+    assert (problem.level, problem.message) == ("emerg", message)
+    accepted, said = accepts(wrap(servers, binary=binary), binary=binary)
+    assert not accepted
+    assert message in said
 
 
 def test_an_unreadable_include_leaves_a_doubt_where_it_may_matter() -> None:

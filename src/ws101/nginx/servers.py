@@ -41,7 +41,7 @@ __all__ = [
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 (read, never bound)
 _DEFAULT_PORT = 80
 _FLAGS = frozenset(
-    "default_server default bind deferred ssl http2 spdy quic reuseport proxy_protocol multipath".split()  # noqa: SIM905
+    "default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split()  # noqa: SIM905
 )
 _OPTIONS = ("setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive=")
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
@@ -262,7 +262,10 @@ class Group:
         table: NameTable[_Name] = NameTable()
         for server, number in zip(self._servers, self._numbers, strict=True):
             for line, text in server_names(server):
-                if text.startswith("~"):
+                refused = _refused_name(text)
+                if refused:
+                    self._problems.append(ListenProblem("emerg", refused, line))
+                elif text.startswith("~"):
                     self._regexes.append(_Name(server, number, line, text))
                 elif lower(text) == "$hostname":
                     self._host_names.append(line)
@@ -434,6 +437,8 @@ def _addresses(host: str) -> tuple[str | None, ...]:
 def _on_ports(addresses: tuple[str | None, ...], text: str) -> tuple[Socket, ...] | str:
     found = _PORTS.fullmatch(text)
     first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if found and first > last:
+        return "invalid port range"
     if not 1 <= first <= last <= 65535:
         return "invalid port"
     if None in addresses:
@@ -467,6 +472,15 @@ def _head(server: Scope) -> Placed:
     if server.opener is not None:
         return server.opener
     return next(iter(server))
+
+
+def _refused_name(name: str) -> str:
+    """Why nginx refuses a server name before it looks at any other; "" if it does not (ngx_http_core_server_name)."""
+    if name == "~":
+        return f'empty regex in server name "{name}"'
+    if (name.startswith("*") and (len(name) < 3 or name[1] != ".")) or name == ".":
+        return f'server name "{name}" is invalid'
+    return ""
 
 
 def _is_caseless(pattern: str) -> bool:
