@@ -126,7 +126,7 @@ def _widths(rows: tuple[Row, ...], room: int) -> tuple[int, int, int]:
     """Columns of the three hops: nginx's gets a third at most, the others share the rest as they need it."""
     widest = [
         max((len(text) for text in column), default=0)
-        for column in zip(*((r.client, r.nginx, r.backend) for r in rows))
+        for column in zip(*((r.client, r.nginx, r.backend) for r in rows), strict=True)
     ]
     middle = min(widest[1], max(24, room // 3))
     left = min(widest[0], (room - middle) // 2)

@@ -1,0 +1,172 @@
+"""``ws101 fix``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from ws101.cli.console import Console
+from ws101.cli.group import program_path
+from ws101.cli.inputs import Inputs, Loaded
+from ws101.cli.options import header_option, nginx_options, output_options, rule_options, url_option
+from ws101.errors import UsageError
+
+if TYPE_CHECKING:
+    from ws101.fix import FixResult
+
+__all__ = ["command"]
+
+
+@click.command()
+@click.argument("path", required=False)
+@url_option
+@click.option("--write", is_flag=True, help="Edit the files.")
+@click.option("--apply", "applying", is_flag=True, help="Edit, test, reload, prove; or put everything back.")
+@click.option(
+    "--style",
+    "form",
+    type=click.Choice(("map", "quick")),
+    default="map",
+    show_default=True,
+    help="One map for all, or a literal in the location.",
+)
+@click.option("--idle-timeout", default="86400s", show_default=True, metavar="TIME", help="For proxy_read_timeout.")
+@click.option("--unsafe", is_flag=True, help="Also fixes that change other requests.")
+@rule_options
+@click.option("--require-101", is_flag=True, help="With --apply: accept nothing but a 101.")
+@click.option("--unproven", is_flag=True, help="With --apply: go on although the backend does not answer.")
+@click.option(
+    "--test-command", metavar="COMMAND", help="With --apply: instead of nginx -t; {conf} is the file to test."
+)
+@click.option("--reload-command", metavar="COMMAND", help="With --apply: instead of a signal or systemd.")
+@header_option
+@nginx_options
+@output_options("json")
+def command(
+    *,
+    path: str | None,
+    urls: tuple[str, ...],
+    write: bool,
+    applying: bool,
+    form: str,
+    idle_timeout: str,
+    unsafe: bool,
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    require_101: bool,
+    unproven: bool,
+    test_command: str | None,
+    reload_command: str | None,
+    headers: tuple[str, ...],
+    roots: tuple[str, ...],
+    nginx: str | None,
+    nginx_version: str | None,
+    output: str,
+    color: str,
+) -> int:
+    r"""The fix as a diff.  Without --write or --apply nothing is changed.
+
+    Without PATH, the configuration of this machine's nginx that answers at --url.
+
+    \b
+    Examples:
+      ws101 fix /etc/nginx --url wss://example.com/ws
+      ws101 fix site.conf --write
+      sudo ws101 fix /etc/nginx --url wss://example.com/ws --apply
+    """
+    from ws101.cli.ruling import options_of
+    from ws101.fix import fix
+
+    if write and applying:
+        raise UsageError("--write and --apply exclude each other", help="--apply writes, reloads and proves")
+    options = options_of(urls, select, ignore, form, idle_timeout)
+    loaded = _load(path, urls, Inputs(roots, nginx, nginx_version))
+    result = fix(loaded.config, loaded.builds, options, unsafe=unsafe)
+    out, notes = Console.of(sys.stdout, color), Console.of(sys.stderr, color)
+    if applying and result.texts:
+        from ws101.cli.applying import apply_and_report
+        from ws101.cli.changing import ApplyOptions
+        from ws101.cli.requests import parse_headers
+        from ws101.probes.handshake import HandshakeOptions
+
+        how = ApplyOptions(
+            urls,
+            HandshakeOptions(headers=parse_headers(headers)),
+            require_101,
+            unproven,
+            tuple(shlex.split(test_command or "")),
+            tuple(shlex.split(reload_command or "")),
+        )
+        return apply_and_report(loaded, result, how, out=out, console=notes, output=output)
+    written = _write(loaded, result) if write and result.texts else ()
+    _report(loaded, result, written=written, urls=urls, out=out, notes=notes, output=output)
+    return 1 if result.has_errors or result.report.problems else 0
+
+
+def _load(path: str | None, urls: tuple[str, ...], inputs: Inputs) -> Loaded:
+    if path is not None:
+        return inputs.load(path)
+    if not urls:
+        raise UsageError("what is to be fixed?", help="give PATH, or --url of the WebSocket that fails here")
+    from ws101.probes.endpoint import parse_ws_url
+
+    return inputs.load_conf(None, parse_ws_url(urls[0]))
+
+
+def _write(loaded: Loaded, result: FixResult) -> tuple[str, ...]:
+    from ws101.cli.changing import write_files
+
+    return write_files(loaded, result)
+
+
+def _report(
+    loaded: Loaded,
+    result: FixResult,
+    *,
+    written: tuple[str, ...],
+    urls: tuple[str, ...],
+    out: Console,
+    notes: Console,
+    output: str,
+) -> None:
+    """The diff on standard output, what there is to say about it on standard error."""
+    if output == "json":
+        from ws101.report.json.base import dump
+        from ws101.report.json.fix import fixed
+
+        out.write_data(dump(fixed(result, loaded.subject, written=written)))
+        return
+    from ws101.report.terminal.fix import notes as as_text
+
+    show_diff(loaded, result, out)
+    commands = [("written", path) for path in written] or _next(loaded, result, urls)
+    notes.write(as_text(result, loaded.subject, notes.style, commands=commands))
+
+
+def show_diff(loaded: Loaded, result: FixResult, out: Console) -> None:
+    """Coloured and masked on a terminal; elsewhere byte for byte, so that ``patch`` takes it."""
+    from ws101.report.diff import paint_diff, text_diff_lines
+
+    lines = list(text_diff_lines(loaded.config.sources, result.texts))
+    if not lines:
+        return
+    if out.stream.isatty() or out.style.color:
+        out.write("\n".join(paint_diff(lines, out.style)) + "\n")
+    else:
+        out.write_bytes("".join(lines).encode("latin-1"))
+
+
+def _next(loaded: Loaded, result: FixResult, urls: tuple[str, ...]) -> list[tuple[str, str]]:
+    """What can be done with the diff, with the program's full path where sudo will drop PATH."""
+    if loaded.disk is None or not result.texts:
+        return []
+    words = ("fix", loaded.config.path, *(word for url in urls for word in ("--url", url)))
+    sudo = () if os.geteuid() == 0 else ("sudo",)
+    return [
+        ("edit the files", shlex.join(("ws101", *words, "--write"))),
+        ("and reload with proof", shlex.join((*sudo, *shlex.split(program_path()), *words, "--apply"))),
+    ]
