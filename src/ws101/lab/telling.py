@@ -21,7 +21,7 @@ from ws101.probes.core import Observation
 from ws101.probes.echo import echo
 from ws101.probes.ping import ping
 from ws101.report.diff import diff_lines, paint_diff
-from ws101.report.style import Style
+from ws101.report.style import Style, wrap
 from ws101.report.terminal.hops import hop_rows, hops
 from ws101.rules.base.options import Options
 from ws101.text import Edit, Span, printable
@@ -115,7 +115,8 @@ class _Teller:
             line = source.line(finding.span.start) if source else 1
             place = self._short(f"{finding.span.path}:{line}")
             self.say(f"  {self.style.paint(level, f'{level}[{finding.rule}]')} {place}")
-            self.say(f"    {printable(finding.message)}")
+            for text in wrap(printable(finding.message), self.style.width - 4):
+                self.say(f"    {text}")
             self.say(f"    {self.style.paint('good', 'fix:')} {printable(applied.fix.title)}")
         self.say("")
         diff = diff_lines(self.scene.config.sources, _edits(self.scene.config, fixed))
@@ -161,7 +162,7 @@ class _Teller:
         said = run(echo(story.endpoint), story.endpoint, story.network)
         good &= self._tick(said.passed and said.detail("echoed") is True, f"a message came back: {said.message}")
         pinged = run(ping(story.endpoint), story.endpoint, story.network)
-        good &= self._tick(pinged.passed, f"ping and pong: {pinged.message}")
+        good &= self._tick(pinged.passed, f"ping and pong: {pinged.message}{_round_trips(pinged)}")
         page = _status(plain(story.page, (), story.network))
         good &= self._tick(page == self.scene.page_before, f"the plain page answers {page}, as before")
         self.say("")
@@ -169,6 +170,13 @@ class _Teller:
             digest = hashlib.sha256(DiskFiles(()).read(path)).hexdigest()
             self.say(f"  {self.style.paint('dim', digest)}  {self._short(path)}")
         return good
+
+
+def _round_trips(seen: Observation) -> str:
+    """The times of pings, in milliseconds."""
+    figures = [(name, seen.detail(name)) for name in ("min", "mean", "max")]
+    shown = [f"{name} {value * 1000:.2f} ms" for name, value in figures if isinstance(value, float)]
+    return f" ({', '.join(shown)})" if shown else ""
 
 
 def _status(seen: Observation) -> int | None:
