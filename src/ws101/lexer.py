@@ -101,14 +101,30 @@ def comments(source: Source, containing: str = "#", start: int = 0, end: int | N
         end: Comments that begin at or after this offset are left out.
     """
     text = source.text
-    limit = text.rfind(containing, start, end) + 1
-    if not limit:
+    stop = text.rfind(containing, start, end) + 1
+    wanted = text.find(containing, start, end)
+    if wanted < 0:
         return
-    for kind, at, stop in read_tokens(text, start, _ignore):
-        if at >= limit:
+    at = start
+    # Whole statements first: only those that hold the string are read token by token.
+    for match in iter(STATEMENT.scanner(text, start).match, None):  # type: ignore[attr-defined]
+        if at >= stop or (match.lastindex == 2 and match[1].endswith((LUA_BLOCK, LUA_BLOCK + '"', LUA_BLOCK + "'"))):
+            break
+        if wanted < match.end():
+            yield from _comments_between(source, at, min(match.end(), stop), containing)
+            wanted = text.find(containing, match.end(), end)
+            if wanted < 0:
+                return
+        at = match.end()
+    yield from _comments_between(source, at, stop, containing)
+
+
+def _comments_between(source: Source, start: int, stop: int, containing: str) -> Iterator[Span]:
+    for kind, at, end in read_tokens(source.text, start, _ignore):
+        if at >= stop:
             return
-        if kind == "comment" and text.find(containing, at, stop) >= 0:
-            yield Span(source.path, at, stop)
+        if kind == "comment" and source.text.find(containing, at, end) >= 0:
+            yield Span(source.path, at, end)
 
 
 def _unescape(raw: str) -> str:
@@ -140,7 +156,7 @@ def read_tokens(text: str, pos: int, report: Report) -> Iterator[Token]:
     The grammar of statements (a ``;`` without words, say) is the parser's.
     """
     size = len(text)
-    name = ""
+    name: str | None = None
     while pos < size:
         match = _TOKEN.match(text, pos)
         assert match is not None, "every byte starts a token"
@@ -154,20 +170,20 @@ def read_tokens(text: str, pos: int, report: Report) -> Iterator[Token]:
         elif kind == 3:
             if end - pos >= BUFFER - 1 and size > pos + BUFFER and (end - pos >= BUFFER or text[end] not in ";{"):
                 _too_long(text, pos, pos, end, report)
-            name = name or text[pos:end]
+            name = text[pos:end] if name is None else name
             yield Token("word", pos, end)
         elif kind == 4:
             yield Token(text[pos], pos, end)
-            if text[pos] == "{" and name.endswith(LUA_BLOCK):
+            if text[pos] == "{" and name is not None and name.endswith(LUA_BLOCK):
                 stop = _lua_end(text, end)
                 if stop > end:
                     yield Token("lua", end, stop)
                 end = stop
-            name = ""
+            name = None
         else:
             token = _lex_quoted(text, pos, report)
             yield token
-            name = name or text[pos + 1 : token.end - 1]
+            name = decode(text[pos : token.end]) if name is None else name
             end = token.end
         pos = end
 

@@ -17,8 +17,10 @@ from ws101.nginx import directives
 from ws101.nginx.build import Build
 from ws101.nginx.directives import (
     Verdict,
+    duplicates,
     inner_context,
     is_known,
+    may_repeat,
     parse_flag,
     parse_size,
     parse_time,
@@ -176,10 +178,10 @@ def test_variables_are_known_by_name_family_version_and_module() -> None:
 
 # --- values -----------------------------------------------------------------------------------------------------------
 
-_TIMES = """0|1|60|007|1s|1ms|1m|1h|1d|1w|1M|1y|1h30m|30m1h|1m1h|1.5h|-1|+1|1h1h|1s1ms|1ms1s|1m1ms|1s30|1h30|1ms5|off|s|ms
-|m|1x|1S|1H|1Ms|1mS|1w1d1h1m1s1ms|9223372036854775807|9223372036854775|9223372036854776|92233720368547758079|1y1M|1M1y
-|106751991167d|106751991168d|1m|s1|1sms|18446744073709551616|1h 30m|1h  30m| 1h|1h |1 h|1 2|1 2 3|1h 2|1s 2|30 1h|| |1m s
-|1d 1h 1"""
+_TIMES = """0|1|60|007|1s|1ms|1m|1h|1d|1w|1M|1y|1h30m|30m1h|1m1h|1.5h|-1|+1|1h1h|1s1ms|1ms1s|1m1ms|1s30|1h30|1ms5
+|off|s|ms|m|1x|1S|1H|1Ms|1mS|1w1d1h1m1s1ms|9223372036854775807|9223372036854775|9223372036854776
+|92233720368547758079|1y1M|1M1y|106751991167d|106751991168d|1m|s1|1sms|18446744073709551616|1h 30m|1h  30m| 1h|1h |1 h
+|1 2|1 2 3|1h 2|1s 2|30 1h|| |1m s|1d 1h 1"""
 _SIZES = """0|1|1k|1K|1m|1M|1g|1G|1kk|1.5k|k|m|-1|off|1b|008|8796093022207m|8796093022208m|9007199254740991k|1t|1 k|| 1
 |9223372036854775807|9223372036854775808"""
 TIMES = _TIMES.replace("\n", "").split("|")
@@ -240,6 +242,61 @@ def test_any_text_has_a_time_or_none(text: str) -> None:
     for seconds in (False, True):
         value = parse_time(text, seconds=seconds)
         assert value is None or value >= 0
+
+
+# --- duplicates -------------------------------------------------------------------------------------------------------
+
+TWICE = """main|pid x;
+main|user root;
+main|worker_processes 1;
+events|worker_connections 9;
+events|use epoll;
+http|sendfile on;
+http|proxy_http_version 1.1;
+http|proxy_read_timeout 1s;
+http|proxy_set_header a b;
+http|proxy_hide_header a;
+http|add_header a b;
+http|error_page 404 /a;
+http|gzip_types text/a;
+http|client_max_body_size 1m;
+http|limit_req_status 503;
+http|access_log off;
+http|ssl_protocols TLSv1.2;
+http|proxy_cache_valid 1m;
+http|map_hash_max_size 64;
+server|server_name a;
+server|root /a;
+server|index a;
+server|try_files /a /b;
+location|proxy_pass http://127.0.0.1:1;
+location|return 200;
+location|rewrite a b;
+location|internal;
+location|alias /a;
+location|set $a b;
+if-in-location|return 200;
+upstream|server 127.0.0.1; keepalive 4;
+upstream|server 127.0.0.1; ip_hash;
+upstream|server 127.0.0.1;"""
+
+
+def test_a_second_directive_is_refused_where_nginx_refuses_it(binary: NginxBinary, tmp_path: Path) -> None:
+    cases = [line.split("|") for line in TWICE.split("\n")]
+    texts = [WRAPPED[context].format(f"{text} {text.split('; ')[-1]}") for context, text in cases]
+    for (context, text), said in zip(cases, nginx_t_all(binary, tmp_path, texts), strict=True):
+        block = parse(Source("x", f"{text} {text.split('; ')[-1]}")).directives
+        found = [verdict.message for _, verdict in duplicates(block, context)]
+        assert found == ([said[0]] if said else []), (context, text)
+
+
+def test_entries_of_a_map_and_unlisted_directives_may_repeat() -> None:
+    twice = parse(Source("x", "sendfile on; sendfile on;")).directives
+    assert list(duplicates(twice, "map")) == []
+    assert [directive.start for directive, _ in duplicates(twice, "http")] == [13]
+    assert may_repeat("nosuch")
+    assert may_repeat("location")
+    assert not may_repeat("proxy_pass")
 
 
 # --- the whole table against nginx ------------------------------------------------------------------------------------
