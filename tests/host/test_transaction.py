@@ -39,12 +39,7 @@ class Site:
     nginx: Nginx
     port: int
     state: Path
-
-    @property
-    def target(self) -> Target:
-        master = master_of(self.nginx.pid)
-        assert master is not None
-        return Target.of(master, compiled(self.nginx.binary.version_text))
+    target: Target
 
     def path(self, name: str) -> str:
         return str(self.nginx.dir / name)
@@ -125,7 +120,9 @@ def running(binary: NginxBinary, state: Path, more: str = "") -> Iterator[Site]:
         "sites/site.conf": f"server {{\n    listen 127.0.0.1:{port};\n    location / {{ return 200 old; }}\n}}\n",
     }
     with Nginx(files, binary=binary) as nginx:
-        yield Site(nginx, port, state)
+        master = master_of(nginx.pid)
+        assert master is not None
+        yield Site(nginx, port, state, Target.of(master, compiled(binary.version_text)))
 
 
 @pytest.fixture

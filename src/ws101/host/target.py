@@ -14,6 +14,9 @@ from ws101.host.process import Compiled, Master, compiled, error_log_of, master_
 
 __all__ = ["Target"]
 
+_REFUSAL = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?=\nnginx: |\n\d{4}/\d\d/|\Z)", re.DOTALL)
+"""nginx's first error; a file name in it may hold line ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -91,8 +94,8 @@ class Target:
         try:
             self.test(conf)
         except NginxError as error:
-            words = re.search(r"\[emerg\] (?:\d+#\d+: )?([^\n]*)", error.message)
-            return words[1] if words else error.message
+            words = _REFUSAL.search(error.message)
+            return words[1].strip() if words else error.message
         return ""
 
     @property

@@ -299,9 +299,8 @@ class Transaction:
     def _keep(self, reason: str) -> Applied:
         self._shielded = True
         self._note("keep", reason=reason)
-        for pending in self._pending:
-            discard(pending)
-        self._note("applied", reason=reason)
+        self.fault("keep")
+        self._close("applied", reason=reason)
         proven = self._may_run_new and self.proof is not NO_PROOF
         return Applied(self.id, (*self._steps,), reason, proven)
 
@@ -318,10 +317,16 @@ class Transaction:
             verdict = _asked(self.proof.after_rollback)
             notes.append(verdict.reason)
             trouble += [] if verdict.ok else [verdict.reason]
+        self._close("rolled back", reason=reason, trouble=trouble)
+        return RolledBack(self.id, (*self._steps,), reason, not trouble, "; ".join(trouble))
+
+    def _close(self, how: str, **facts: object) -> None:
+        """Remove the other versions beside the files, then end the journal."""
         for pending in self._pending:
             discard(pending)
-        self._note("rolled back", reason=reason, trouble=trouble)
-        return RolledBack(self.id, (*self._steps,), reason, not trouble, "; ".join(trouble))
+            self.fault("discarded")
+        self._note(how, **facts)
+        self.fault(how)
 
     def _reload_old(self) -> list[str]:
         if self._old_refused:
