@@ -6,7 +6,7 @@ for which; an answer that differs between them is unknown, never fine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ws101.findings import Finding, Level
@@ -133,7 +133,8 @@ def check(
     shared = Shared(config, tuple(builds), options)
     contexts = tuple(Context(shared, build) for build in shared.builds)
     wanted = [r for r in rules if (not options.select or r.name in options.select) and r.name not in options.ignore]
-    entries = sorted(_collect(contexts, wanted), key=lambda entry: _order(config, entry))
+    numbers = {path: number for number, path in enumerate(config.sources)}
+    entries = sorted(_collect(contexts, wanted), key=lambda entry: _order(numbers, entry))
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
     rows, undecided = _table(contexts, kept) if table else ((), ())
     unknown = tuple(dict.fromkeys((*config.unknown, *undecided)))
@@ -201,10 +202,9 @@ def _merged(known: Entry, more: Entry) -> Entry:
     )
 
 
-def _order(config: Config, entry: Entry) -> tuple[bool, int, int, int, str]:
+def _order(numbers: Mapping[str, int], entry: Entry) -> tuple[bool, int, int, int, str]:
     finding = entry.finding
-    paths = list(config.sources)
-    at = paths.index(finding.span.path) if finding.span.path in config.sources else len(paths)
+    at = numbers.get(finding.span.path, len(numbers))
     return finding.level is not Level.ERROR, entry.bites, at, finding.span.start, finding.code
 
 

@@ -8,6 +8,7 @@ change an outcome become unsafe, with the difference as the reason.
 
 from __future__ import annotations
 
+import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -222,20 +223,23 @@ def _choose(entries: Sequence[Entry], *, unsafe: bool) -> list[Applied]:
 
 def _compatible(entries: Sequence[Entry]) -> list[Entry]:
     """The entries whose edits don't overlap or touch those of an earlier one; equal edits are one."""
-    taken: dict[str, list[Edit]] = {}
+    taken: dict[str, list[tuple[int, int, str]]] = {}
     chosen: list[Entry] = []
     for entry in entries:
         edits = entry.finding.fix.edits if entry.finding.fix else ()
-        if any(_clashes(edit, other) for edit in edits for other in taken.get(edit.span.path, ())):
-            continue
-        chosen.append(entry)
-        for edit in edits:
-            taken.setdefault(edit.span.path, []).append(edit)
+        if not any(_clashes(edit, taken.get(edit.span.path, [])) for edit in edits):
+            chosen.append(entry)
+            for edit in edits:
+                bisect.insort(taken.setdefault(edit.span.path, []), (edit.span.start, edit.span.end, edit.text))
     return chosen
 
 
-def _clashes(edit: Edit, other: Edit) -> bool:
-    return edit != other and edit.span.start <= other.span.end and other.span.start <= edit.span.end
+def _clashes(edit: Edit, taken: Sequence[tuple[int, int, str]]) -> bool:
+    """Whether an edit overlaps or touches one that is taken (in order, apart from one another) and not equal to it."""
+    this = (edit.span.start, edit.span.end, edit.text)
+    at = bisect.bisect_left(taken, this)
+    near = taken[max(at - 2, 0) : at + 2]
+    return any(other != this and this[0] <= other[1] and other[0] <= this[1] for other in near)
 
 
 def _new_problems(old: Config, new: Config) -> bool:

@@ -64,9 +64,8 @@ def _by_address(state: State) -> Denied | bool:
 
 def _address_rules(scope: Scope) -> tuple[Placed, ...]:
     for level in scope.outward:
-        rules = [p for p in level if p.directive.name in ("allow", "deny")]
-        if rules:
-            return tuple(rules)
+        if level.first("allow") or level.first("deny"):
+            return tuple(p for p in level if p.directive.name in ("allow", "deny"))
         if level.opaque:
             raise Unanswerable(Unknown("access rules may stand in a file that could not be read", level.opaque[0]))
     return ()

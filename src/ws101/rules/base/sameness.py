@@ -15,13 +15,15 @@ from dataclasses import dataclass
 
 from ws101.http1 import Request
 from ws101.nginx.build import Build
-from ws101.nginx.config import Config, Route, Scope
+from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.directives import parse_time
 from ws101.nginx.inherit import effective
 from ws101.nginx.locations import location_name
+from ws101.nginx.maps import map_tables
 from ws101.nginx.outcome import Arrival, Forwarded, Outcome
 from ws101.nginx.servers import parse_listen, server_names
 from ws101.nginx.trace import answer, trace
+from ws101.nginx.variables import declared_variables
 from ws101.rules.base.aims import location_of
 from ws101.rules.base.context import Context, Shared
 from ws101.rules.base.maps import has_upgrade
@@ -84,8 +86,7 @@ class _Comparison:
         self.old = old
         self.new = new
         self.build = build
-        self.before = _keyed(old)
-        self.after = _keyed(new)
+        self.before, self.after = _keyed_pair(old, new)
         context = Context(Shared(old, (build,), options), build)
         self.alone = {location_of(aim.scope) for aim in context.aims if context.alone(aim)}
 
@@ -120,13 +121,52 @@ class _Comparison:
         return _difference(before, after, alone=False)
 
 
-def _keyed(config: Config) -> dict[Key, Route]:
+def _keyed_pair(old: Config, new: Config) -> tuple[dict[Key, Route], dict[Key, Route]]:
+    """The routes of both that may differ: those of servers whose text is not the same, or all."""
+    before, after = old.servers, new.servers
+    if len(before) != len(after) or not _same_around(old, new):
+        return _keyed(old, set(before)), _keyed(new, set(after))
+    pairs = [(a, b) for a, b in zip(before, after, strict=True) if _text_of(a) != _text_of(b)]
+    return _keyed(old, {a for a, _ in pairs}), _keyed(new, {b for _, b in pairs})
+
+
+def _same_around(old: Config, new: Config) -> bool:
+    """Whether everything around the servers is the same, apart from maps of new variables."""
+    before, after = _around(old), _around(new)
+    added = after - before
+    names = map_tables(old).keys() | declared_variables(old).keys()
+    return not before - after and all(
+        p.name == "map" and len(p.args) == 2 and lower(p.args[1][1:]) not in names
+        for p in (new.http or ())
+        if _slice(p) in added
+    )
+
+
+def _around(config: Config) -> Counter[str]:
+    scopes = (config.main, *((config.http,) if config.http is not None else ()))
+    return Counter(_slice(p) for scope in scopes for p in scope if p.name not in ("http", "server"))
+
+
+def _slice(placed: Placed) -> str:
+    directive = placed.directive
+    return directive.source.text[directive.start : directive.end]
+
+
+def _text_of(scope: Scope) -> tuple[object, ...]:
+    """A block's text with its includes expanded."""
+    if scope.opener is not None and "include" not in _slice(scope.opener):
+        return (_slice(scope.opener),)
+    inner = (_text_of(scope.child(p)) if p.directive.block is not None else _slice(p) for p in scope)
+    return (scope.title, *inner)
+
+
+def _keyed(config: Config, wanted: set[Scope]) -> dict[Key, Route]:
     """The routes by their place: which server, and the heads of the blocks around them, each with its number."""
     found: dict[Key, Route] = {}
     servers = {server: number for number, server in enumerate(config.servers)}
     numbers: Counter[Key] = Counter()
     keys: dict[Scope, Key] = {}
-    for route in config.routes():
+    for route in (route for route in config.routes() if route.server in wanted):
         scope = route.location
         outer = keys.get(scope.parent) if scope.parent is not None else None
         base: Key = (*(outer or (servers[route.server],)), scope.title)
