@@ -70,7 +70,7 @@ TABLES = "nginx.directives"
 THIRD_PARTY = {"nginx.regex": {"pcre2"}, "probes": {"websockets"}}
 """The core needs the standard library alone, but for nginx's own regex library where it is installed, and frames."""
 
-STRANGERS = (("probes", "rules"), ("rules", "probes"), ("lab", "rules"))
+STRANGERS = (("probes", "rules"), ("rules", "probes"))
 """Pairs of rooms of which the first must not know the second, whatever the order allows."""
 
 MAX_FILE, MAX_FUNCTION = 600, 60
