@@ -42,17 +42,18 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
     if outcome.kind == "closed":
         return found + ([Difference("answer", None, seen.answer)] if seen.answer else [])
     if outcome.kind == "static":
-        return found + _static(outcome, seen)
+        return _static(trace, outcome, seen)
     return found + _answered(trace.arrival, outcome, seen)
 
 
-def _static(outcome: Outcome, seen: Seen) -> list[Difference]:
-    """The folder is empty, so every file is missing; an error_page for that is run time's business."""
+def _static(trace: Trace, outcome: Outcome, seen: Seen) -> list[Difference]:
+    """The folder is empty, so every file is missing; an error_page or a try_files for that is run time's business."""
+    tried = any(d.origin is not None and d.origin.name == "try_files" for d in trace.decisions)
     pages = effective_all(outcome.scope, "error_page") if outcome.scope else ()
     named = {arg for page in pages for arg in page.args} if isinstance(pages, tuple) else set()
-    if seen.status in (403, 404, 405) or named & {"403", "404", "405"}:
+    if (seen.status in (403, 404, 405) and not seen.upstream) or named & {"403", "404", "405"} or tried:
         return []
-    return [Difference("static", "403, 404 or 405", seen.answer)]
+    return [Difference("static", "403, 404 or 405", seen.upstream or seen.answer)]
 
 
 def _answered(arrival: Arrival, outcome: Outcome, seen: Seen) -> list[Difference]:
@@ -81,6 +82,8 @@ def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str])
     name, raw = seen.upstream[-1]
     found = _which(forwarded, places[name] if name in places else name)
     found += _bytes(forwarded, raw)
+    if outcome.location != seen.header("Location"):
+        found.append(Difference("Location", outcome.location, seen.header("Location")))
     return found + _tunnel(trace, outcome, forwarded, seen)
 
 

@@ -19,7 +19,7 @@ from ws101.nginx.trace import trace
 __all__ = ["Judged", "judge", "shrink"]
 
 _ROUNDS = 40
-_AT_ONCE = 200
+_AT_ONCE = 25
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,10 +34,13 @@ _FILE_TESTS = {"-f": "a file", "-d": "a directory", "-e": "anything", "-x": "an 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """An answer that the rewrite module gives: a status, and a text or a Location."""
+    """An answer that the rewrite module gives: a status, and a text or a Location.
+
+    ``text`` is None where nginx's own page answers, ``Unknown`` where only run time knows it.
+    """
 
     status: int
-    text: str | None
+    text: str | Unknown | None
     origin: Placed
 
 
@@ -114,15 +117,13 @@ def _return(state: State, placed: Placed) -> Step:
         status, text = 302, args[0]
     else:
         status, text = int(args[0]), args[1] if len(args) > 1 else ""
-    value: str | None = None
-    if len(args) > 1 or status == 302:
-        worked_out = evaluate_text(state, text)
-        if isinstance(worked_out, Unknown):
-            state.wonder(worked_out)
-        else:
-            value = worked_out
     state.decide("rewrite", f"answers {status}", "return", placed)
-    return True, Returned(status, value if len(args) > 1 or status == 302 else "" if status < 400 else None, placed)
+    if not text and status >= 400:
+        return True, Returned(status, None, placed)
+    value = evaluate_text(state, text)
+    if isinstance(value, Unknown):
+        state.wonder(value)
+    return True, Returned(status, value, placed)
 
 
 def _rewrite(state: State, placed: Placed) -> Step:

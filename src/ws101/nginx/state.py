@@ -53,7 +53,8 @@ class State:
     uri_changes: int = 11
     error_page: bool = False
     fell_back_to: str = ""
-    status_override: int | None = None
+    err_status: int = 0
+    location: str | None = None
     handler: Placed | None = None
     forced: Directive | None = None
     proxy_host: str = ""

@@ -35,6 +35,7 @@ __all__ = ["answer", "forward", "trace"]
 Next = Outcome | str
 _METHODS_OF_FILES = frozenset(("GET", "HEAD", "POST"))
 _CLOSE = 444
+_SHOWN = {494: 400, 495: 400, 496: 400, 497: 400}
 _CODE_HANDLERS = (
     "content_by_lua_block",
     "content_by_lua_file",
@@ -189,16 +190,17 @@ def _find_location(state: State) -> Next:
         "location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None
     )
     state.scope = scope
-    if scope.all("internal") and not state.internal:
-        state.decide("location", "404", "internal", scope.first("internal"))
+    internal = effective(scope, "internal")
+    if internal.origin is not None and not state.internal:
+        state.decide("location", "404", "internal", internal.origin)
         return _finish(state, 404)
     _enter_scope(state)
     if _too_large(state):
         return _finish(state, 413)
     if found.redirect:
-        path = escape_uri(location_name(scope).name) + (f"?{state.args}" if state.args else "")
+        state.location = escape_uri(location_name(scope).name) + (f"?{state.args}" if state.args else "")
         state.decide("location", "301", "the location ends in / and the URI does not", scope.opener)
-        return _finish(state, 301, path)
+        return _finish(state, 301)
     return "location_rewrite"
 
 
@@ -237,7 +239,7 @@ def _location_rewrite(state: State) -> Next:
     state.uri_changes -= 1
     if state.uri_changes == 0:
         state.decide("rewrite", "500", "rewrite or internal redirection cycle")
-        return Outcome("refused", 500, server=state.server, scope=state.scope)
+        return _finish(state, 500)
     state.scope = state.server
     return "find_location"
 
@@ -266,27 +268,26 @@ def _try_files(state: State) -> Next:
     if isinstance(target, Unknown):
         raise Unanswerable(target)
     state.fell_back_to = split_args(target)[0]
-    return _jump(state, target, None)
+    return _jump(state, target)
 
 
-def _jump(state: State, target: str, args: str | None) -> Next:
+def _jump(state: State, target: str) -> Next:
     """An internal redirect to a URI or a named location."""
     state.uri_changes -= 1
     if state.uri_changes == 0:
         state.decide("rewrite", "500", "rewrite or internal redirection cycle")
-        return Outcome("refused", 500, server=state.server, scope=state.scope)
+        return _finish(state, 500)
     if target.startswith("@"):
         scope = named_location(state.server, target)
         if scope is None:
             state.decide("location", target, "could not find named location")
-            return Outcome("refused", 500, server=state.server, scope=state.scope)
+            return _finish(state, 500)
         state.internal, state.uri_changed = True, False
         state.scope, state.handler = scope, own_handler(scope)
         state.decide("location", scope.title, "a named location", scope.opener)
         _enter_scope(state)
         return "location_rewrite"
-    path, query = split_args(target) if args is None else (target, args)
-    state.uri, state.args = path, query
+    state.uri, state.args = split_args(target)
     state.internal, state.valid_unparsed_uri, state.valid_location = True, False, True
     state.handler = None
     return "server_rewrite"
@@ -301,7 +302,7 @@ def _content(state: State) -> Next:
             raise Unanswerable(Unknown(f"{name} answers, which only run time knows", placed))
     if state.method not in _METHODS_OF_FILES:
         state.decide("content", "405", "files are served to GET and HEAD only")
-        return _finish(state, 405 if not state.uri.endswith("/") else 403)
+        return _finish(state, 405)
     return _file(state, None)
 
 
@@ -310,7 +311,7 @@ def _file(state: State, origin: Placed | None) -> Outcome:
     root = effective(state.scope, "alias" if state.scope.all("alias") else "root")
     state.decide("content", "a file", "no handler: nginx looks for a file", origin or root.origin)
     state.wonder(Unknown(f"whether there is a file for {state.uri}", root.origin))
-    return Outcome("static", server=state.server, scope=state.scope)
+    return _end(state, "static", None)
 
 
 def _proxied(state: State) -> Next:
@@ -323,18 +324,25 @@ def _proxied(state: State) -> Next:
         state.wonder(unknown)
     name = result.upstream.url if result.upstream else "?"
     state.decide("upstream", name, result.handler.name, result.handler)
-    return Outcome("proxied", state.status_override, forwarded=result, server=state.server, scope=state.scope)
+    location = _absolute(state, state.location) if state.location is not None else None
+    return Outcome("proxied", state.err_status or None, location, None, result, state.server, state.scope)
 
 
 def _returned(state: State, returned: Returned) -> Next:
-    """An answer of the rewrite module."""
-    if returned.status == _CLOSE:
-        return Outcome("closed", server=state.server, scope=state.scope)
+    """An answer of the rewrite module (nginx: ngx_http_script_return_code, ngx_http_send_response)."""
+    text = None if isinstance(returned.text, Unknown) else returned.text
     if is_redirect(returned.status):
-        return _finish(state, returned.status, returned.text)
-    if returned.text is None and returned.status >= 400:
+        state.location = text
+        return _finish(state, returned.status)
+    if returned.text is None:
         return _finish(state, returned.status, kind="returned")
-    return Outcome("returned", returned.status, body=returned.text, server=state.server, scope=state.scope)
+    return _end(state, "returned", state.err_status or returned.status, body=text)
+
+
+def _end(state: State, kind: str, status: int | None, *, body: str | None = None) -> Outcome:
+    """The end; a Location that was set on the way is still sent."""
+    location = _absolute(state, state.location) if state.location is not None else None
+    return Outcome(kind, status, location, body, server=state.server, scope=state.scope)
 
 
 def _refused(state: State, status: int | None, error: int | None = None) -> Outcome:
@@ -343,27 +351,24 @@ def _refused(state: State, status: int | None, error: int | None = None) -> Outc
         return Outcome("closed", server=state.server, scope=state.server)
     pages = effective_all(state.server, "error_page")
     if isinstance(pages, Unknown) or any(_page_for(p, error or status) for p in pages):
-        state.wonder(Unknown("an error_page may replace this answer"))
+        origin = None if isinstance(pages, Unknown) else pages[0]
+        state.wonder(Unknown("what an error_page makes of a request that nginx could not read", origin))
+        return Outcome("unknown", server=state.server, scope=state.server)
     return Outcome("refused", status, server=state.server, scope=state.server)
 
 
-def _finish(state: State, status: int, location: str | None = None, kind: str = "refused") -> Next:
-    """End with a status of nginx's own, or go to its error_page (ngx_http_special_response_handler)."""
+def _finish(state: State, status: int, kind: str = "refused") -> Next:
+    """End with a status of nginx's own, or go to its error_page (nginx: ngx_http_special_response_handler)."""
+    if status == _CLOSE:
+        return Outcome("closed", server=state.server, scope=state.scope)
     pages = effective_all(state.scope, "error_page")
     if isinstance(pages, Unknown):
         raise Unanswerable(pages)
     page = next((p for p in pages if _page_for(p, status)), None)
-    if page is None or state.error_page or state.uri_changes == 0:
-        if status == _CLOSE:
-            return Outcome("closed", server=state.server, scope=state.scope)
-        shown = state.status_override or status
-        if is_redirect(status):
-            where = _absolute(state, location) if location is not None else None
-            return Outcome("redirected", shown, where, server=state.server, scope=state.scope)
-        return Outcome(kind, shown, server=state.server, scope=state.scope)
-    recursive = is_on(effective(state.scope, "recursive_error_pages"), False)
-    state.error_page = recursive is not True
-    return _error_page(state, page, status)
+    if page is not None and not state.error_page and state.uri_changes:
+        state.error_page = is_on(effective(state.scope, "recursive_error_pages"), False) is not True
+        return _error_page(state, page, status)
+    return _end(state, "redirected" if is_redirect(status) else kind, _SHOWN.get(status, status))
 
 
 def _page_for(page: Placed, status: int) -> bool:
@@ -373,19 +378,18 @@ def _page_for(page: Placed, status: int) -> bool:
 def _error_page(state: State, page: Placed, status: int) -> Next:
     """nginx: ngx_http_send_error_page."""
     override = page.args[-2] if len(page.args) > 2 and page.args[-2].startswith("=") else None
-    code = status if override is None else int(override[1:] or 0)
+    code = _SHOWN.get(status, status) if override is None else int(override[1:] or 0)
     target = evaluate_text(state, page.args[-1])
     if isinstance(target, Unknown):
         raise Unanswerable(target)
     state.decide("content", target, f"error_page {status}", page)
-    state.status_override = code or None
+    state.err_status = code
     if target.startswith("/"):
         state.method = state.method if state.method == "HEAD" else "GET"
-        return _jump(state, target, None)
-    if target.startswith("@"):
-        return _jump(state, target, None)
-    shown = code if is_redirect(code) else 302
-    return Outcome("redirected", shown, target, server=state.server, scope=state.scope)
+    if target.startswith(("/", "@")):
+        return _jump(state, target)
+    state.location = target
+    return _end(state, "redirected", code if override is not None and is_redirect(code) else 302)
 
 
 def _absolute(state: State, location: str) -> str:
@@ -397,7 +401,7 @@ def _absolute(state: State, location: str) -> str:
     host = server_name(state) if own_name else state.received.host
     if isinstance(host, Unknown):
         raise Unanswerable(host)
-    if not host:
+    if not host and not own_name:
         host = state.arrival.address
         if host is None:
             raise Unanswerable(Unknown("the address the client connected to is unknown"))
