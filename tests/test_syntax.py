@@ -288,7 +288,9 @@ def predicted(text: str) -> Said:
         if in_types and directive.block is not None and directive.terminated:
             found.append((directive.head_stop, 'unexpected "{"', directive.stop_line))
         elif not in_types and directive.terminated and directive.name not in {"events", "http", "server", "types"}:
-            found.append((directive.head_stop, f'unknown directive "{directive.name}"', directive.stop_line))
+            found.append(
+                (directive.head_stop, f'unknown directive "{directive.name.split(chr(0))[0]}"', directive.stop_line)
+            )
         elif directive.name == "types" and directive.block is None and directive.terminated:
             found.append((directive.head_stop, 'directive "types" has no opening "{"', directive.stop_line))
     return min(found)[1:] if found else None

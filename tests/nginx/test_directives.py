@@ -104,6 +104,7 @@ def test_an_unlisted_directive_is_unknown_until_the_binary_decides() -> None:
     assert verdict(unlisted, "http", None) == Verdict('unknown directive "frobnicate"', certain=False)
     assert verdict(unlisted, "http", grown, ()) == Verdict('unknown directive "frobnicate"', certain=False)
     assert verdict(unlisted, "http", plain, ()) == Verdict('unknown directive "frobnicate"', certain=True)
+    assert verdict(one("a\0b 1;"), "http", plain, ()) == Verdict('unknown directive "a"')
     assert verdict(unlisted, "http", plain, None) == Verdict('unknown directive "frobnicate"', certain=False)
 
 

@@ -386,7 +386,8 @@ def _unlisted(name: str, build: Build | None, loaded: Collection[str] | None) ->
     decided = build is not None and build.arguments is not None and not _may_have_more(build.arguments, loaded)
     if not decided and third_party(name):
         return None
-    return Verdict(f'unknown directive "{name}"', certain=decided)
+    printed = name.partition("\0")[0]  # nginx prints a C string
+    return Verdict(f'unknown directive "{printed}"', certain=decided)
 
 
 def _may_have_more(arguments: tuple[str, ...], loaded: Collection[str] | None) -> bool:
