@@ -16,7 +16,7 @@ import pytest
 
 from tests.host.test_transaction import Site, Told, running
 from ws101.host.binary import NginxBinary, all_nginx, find_nginx
-from ws101.host.outcome import Applied, NotStarted, Proof
+from ws101.host.outcome import Applied, NotStarted, Proof, RolledBack
 from ws101.host.recovery import Recovered, history, interrupted, recover
 
 RANDOM_MOMENTS = int(os.environ.get("WS101_FAULTS", "0"))
@@ -104,6 +104,25 @@ def test_killed_at_any_step_nginx_can_start_and_the_next_run_makes_it_whole(site
         whole(site, before, done)
     assert "put back" in actions
     assert "cleaned" in actions
+
+
+@pytest.mark.parametrize("step", ["write", "grown", "overwritten", "swapped", "reload", "put back", "cleaned"])
+def test_a_file_half_written_in_place_is_put_back(site: Site, step: str) -> None:
+    other = site.nginx.dir / "hard-link"
+    os.link(site.path("sites/site.conf"), other)
+    before, edits = site.contents(), site.change("sites/site.conf", "200 old", "200 new-and-longer-than-before")
+    reached: list[str] = []
+    try:
+        assert isinstance(site.run(edits, Told(keep=False), fault=reached.append), RolledBack)
+        at = reached.index("overwritten" if step == "cleaned" else step)
+        assert killed(lambda fault: site.run(edits, Told(keep=False), fault=fault), at)
+        if step == "cleaned":  # of the recovery
+            assert killed(lambda fault: recover(site.state, fault=fault), 2)
+        whole(site, before, recover(site.state))
+        assert site.contents() == before
+        assert other.read_bytes() == before["sites/site.conf"]
+    finally:
+        other.unlink()
 
 
 @pytest.mark.parametrize("step", ["keep", "discarded"])

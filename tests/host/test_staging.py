@@ -70,10 +70,12 @@ def test_a_new_and_a_removed_file_change_what_a_glob_means(tmp_path: Path) -> No
 def test_a_main_file_without_a_pid_gets_one_on_its_first_line(tmp_path: Path) -> None:
     fill(tmp_path, {"nginx.conf": "events { }\n"})
     assert staged(tmp_path, {}) == {"nginx.conf!": 'pid "PID"; events { }\n'}
-    fill(tmp_path, {"nginx.conf": "include main.d/*;\nevents { }\n", "main.d/pid": "pid /run/x.pid;\n"})
+    fill(tmp_path, {"nginx.conf": "include main.d/*;\nevents { }\n", "main.d/a": "include more;\n"})
+    fill(tmp_path, {"more": "pid /run/x.pid;\n"})
     assert staged(tmp_path, {}) == {
-        "nginx.conf!": 'include "main.d/pid!";\nevents { }\n',
-        "main.d/pid!": 'pid "PID";\n',
+        "nginx.conf!": 'include "main.d/a!";\nevents { }\n',
+        "main.d/a!": 'include "more!";\n',
+        "more!": 'pid "PID";\n',
     }
 
 
@@ -102,6 +104,17 @@ def test_a_changed_file_behind_a_symlink_is_found_by_its_other_name(tmp_path: Pa
     (tmp_path / "sites/site.conf").symlink_to("../available/site")
     found = staged(tmp_path, {"available/site": b"server { listen 127.0.0.1:2; }\n"})
     assert found["sites/site.conf!"] == "server { listen 127.0.0.1:2; }\n"
+
+
+def test_messages_name_the_files_themselves_however_many_are_staged(tmp_path: Path) -> None:
+    snippets = {f"s/{number}.conf": "# \n" for number in range(12)}
+    fill(tmp_path, {"nginx.conf": "include s/*.conf;\n"} | snippets)
+    stage = Stage(DiskFiles(), f"{tmp_path}/nginx.conf", "tag")
+    stage.write({f"{tmp_path}/{name}": b"# changed\n" for name in snippets})
+    assert len(stage.written) == 13
+    for staged_name, name in stage.written.items():
+        assert stage.original(f"in {staged_name}:1") == f"in {name}:1"
+    stage.remove()
 
 
 NAMES = (

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ws101.host import transaction
 from ws101.host.binary import NginxBinary, find_nginx
 from ws101.host.journal import lock
 from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack, Verdict
@@ -26,7 +27,7 @@ from ws101.host.process import compiled, master_of
 from ws101.host.recovery import history
 from ws101.host.target import Target
 from ws101.host.transaction import Interrupted, Transaction, find_order, undo
-from ws101.lab.nginx import Nginx, wrap
+from ws101.lab.nginx import Nginx, until, wrap
 from ws101.lab.ports import free_ports
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts")
@@ -303,6 +304,48 @@ def test_a_reload_that_nginx_refuses_is_noticed_and_undone(each_site: Site) -> N
     assert outcome.restored, outcome.trouble
     assert "reload back" not in [step.name for step in outcome.steps]
     unchanged(each_site, before)
+
+
+def test_without_the_right_to_reload_nothing_is_written(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = site.contents()
+    monkeypatch.setattr(transaction, "may_signal", lambda _: False)
+    outcome = site.run(site.good)
+    assert isinstance(outcome, NotStarted), outcome
+    assert "no permission to reload the nginx master" in outcome.reason
+    assert "sudo" in outcome.help
+    unchanged(site, before)
+
+
+def test_if_nginx_dies_meanwhile_the_files_are_put_back_and_that_is_said(site: Site) -> None:
+    before = {name: data for name, data in site.contents().items() if name != "nginx.pid"}
+
+    def fault(step: str) -> None:
+        if step == "reload":
+            os.kill(site.nginx.pid, signal.SIGTERM)
+            until(lambda: master_of(site.target.master.pid) is None, "end")  # type: ignore[union-attr]
+
+    outcome = site.run(site.good, Told(), fault=fault)
+    assert isinstance(outcome, RolledBack), outcome
+    assert not outcome.restored
+    assert "is gone" in outcome.reason
+    assert "nginx was not reloaded" in outcome.trouble
+    assert site.contents() == before
+
+
+def test_a_configuration_whose_workers_die_is_not_kept(site: Site) -> None:
+    before = site.contents()
+    line = "2026/11/23 22:00:00 [alert] {}#0: worker process 7 exited on signal 11\n"
+
+    def fault(step: str) -> None:
+        if step == "after":
+            with site.nginx.dir.joinpath("error.log").open("a") as log:
+                log.write(line.format(site.nginx.pid))
+
+    outcome = site.run(site.good, fault=fault)
+    assert isinstance(outcome, RolledBack), outcome
+    assert outcome.reason == "the error log says: worker process 7 exited on signal 11"
+    assert outcome.restored, outcome.trouble
+    unchanged(site, before)
 
 
 def test_an_open_connection_survives(binary: NginxBinary, tmp_path: Path) -> None:

@@ -315,7 +315,8 @@ def send_reload(master: Master | None, command: Iterable[str] = ()) -> str:
     try:
         handle = os.pidfd_open(master.pid)
         try:
-            if _stat(master.pid)[1] != master.ticks:  # the number was given to another process
+            now = master_of(master.pid)
+            if now is None or now.ticks != master.ticks:  # it ended, or its number was given to another process
                 raise ProcessLookupError
             signal.pidfd_send_signal(handle, signal.SIGHUP)
         finally:
@@ -365,6 +366,8 @@ def wait_reloaded(master: int, old: Iterable[int], *, log: LogMark | None = None
         refusal = _refusal(log, master)
         if refusal:
             return Reload(False, refusal, seconds, new, left, refused=True)
+        if not found and master_of(master) is None:
+            return Reload(False, f"the nginx master {master} is gone", seconds)
         if seconds > timeout:
             what = "the old workers still serve" if before & {worker.pid for worker in found} else "no worker serves"
             return Reload(False, f"{what} {timeout:g} s after the reload", seconds, new, left)

@@ -59,6 +59,7 @@ class Stage:
         self._overlay: Overlay = {}
         self._reals: dict[str, bytes | None] = {}
         self._done: dict[tuple[str, bool], str] = {}
+        self._has_pid = False
 
     def write(self, overlay: Overlay) -> str:
         """Write the siblings for one test.
@@ -75,6 +76,7 @@ class Stage:
         self._overlay = overlay
         self._reals = {resolve(self.files.disk_name(name)): data for name, data in overlay.items()}
         self._done = {}
+        self._has_pid = False
         return self._stage(self.main, top=True)
 
     def pid_path(self) -> str:
@@ -83,8 +85,8 @@ class Stage:
 
     def original(self, text: str) -> str:
         """nginx's message with the files' own names in place of the siblings'."""
-        for staged, name in self.written.items():
-            text = text.replace(staged, name)
+        for staged in sorted(self.written, key=len, reverse=True):
+            text = text.replace(staged, self.written[staged])
         return text
 
     def remove(self) -> None:
@@ -116,20 +118,13 @@ class Stage:
         edits = [edit for include in found.directives if (edit := self._include_edit(include, top)) is not None]
         if top:
             edits += [Edit(pid.head_span, f"pid {_quoted(self.pid_path())}") for pid in found.pids]
+            self._has_pid |= bool(found.pids)
         text = apply(found.source.text, edits)
         if name == self.main:
-            text = text if self._names_pid(found) else f"pid {_quoted(self.pid_path())}; {text}"
+            text = text if self._has_pid else f"pid {_quoted(self.pid_path())}; {text}"
         elif not edits and resolve(self.files.disk_name(name)) not in self._reals:
             return name
         return self._write_sibling(name, text.encode("latin-1"))
-
-    def _names_pid(self, main: _Includes) -> bool:
-        """Whether a ``pid`` stands in the main file or in a file that it includes at its top level."""
-        if main.pids:
-            return True
-        names = (name for include in main.directives if include.parent is None for name in self._targets(include))
-        read = ((name, self._read(name)) for name in names)
-        return any(self._includes(name, data).pids for name, data in read if data is not None)
 
     def _include_edit(self, include: Directive, top: bool) -> Edit | None:
         names = self._targets(include)

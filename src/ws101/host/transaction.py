@@ -374,7 +374,7 @@ class Transaction:
             yield
         finally:
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, handler or signal.SIG_DFL)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         if not self._shielded:

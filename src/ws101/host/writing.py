@@ -481,7 +481,7 @@ def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
         if read_fd(fd, pending.path) != old:
             raise ApplyError(_CHANGED, where=pending.path, help=_READ_AGAIN)
         try:
-            if len(new) > len(old):
+            if len(new) > len(old) and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(fd, len(old), len(new) - len(old))
             fault("grown")
             _write_all(fd, new, 0)
