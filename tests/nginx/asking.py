@@ -33,15 +33,20 @@ def config_of(text: str, **files: str) -> Config:
 
 
 @contextmanager
-def serving(binary: NginxBinary, http: str) -> Iterator[tuple[Config, int]]:
-    """A real nginx with a configuration (``PORT`` becomes a free port), the model of the same text, and the port."""
+def serving(binary: NginxBinary, http: str, logged: list[str] | None = None) -> Iterator[tuple[Config, int]]:
+    """A real nginx with a configuration (``PORT`` becomes a free port), the model of the same text, and the port.
+
+    In the end the text of error.log is put into ``logged``.
+    """
     (port,) = free_ports(1)
     text = http.replace("PORT", str(port))
-    conf = wrap("access_log off; keepalive_timeout 0;\n" + text, binary=binary).replace(
+    conf = wrap("access_log off; keepalive_timeout 0; lingering_timeout 0s;\n" + text, binary=binary).replace(
         "access_log access.log lab;", ""
     )
-    with Nginx(conf, binary=binary):
+    with Nginx(conf, binary=binary) as nginx:
         yield config_of(conf), port
+        if logged is not None:
+            logged.append(nginx.error_log())
 
 
 def ask(port: int, request: Request | bytes, address: str = "127.0.0.1") -> Answer:

@@ -201,13 +201,17 @@ class _Head:
     strict: bool
     server: object = None
     host: tuple[str, int | None] | None = None
-    http_host: str | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
     invalid: set[str] = field(default_factory=set)
-    unique: dict[str, str] = field(default_factory=dict)
+    unique: dict[str, tuple[str, str]] = field(default_factory=dict)
     upgrade: bool = False
     close: bool | None = None
+
+    def value(self, kind: str) -> str | None:
+        """The value of a field that may come only once."""
+        found = self.unique.get(kind)
+        return found[1] if found is not None else None
 
     def take_host(self, value: str | None, complaint: str) -> Refused | None:
         """Validate a host; the first one picks the server."""
@@ -332,7 +336,7 @@ def read_request(request: Request, build: Build, default: ClientSettings, choose
 
 
 def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
-    length = head.unique.get("content-length")
+    length = head.value("content-length")
     return Received(
         line.method,
         line.version,
@@ -340,7 +344,7 @@ def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
         uri.uri,
         uri.args,
         head.host[0] if head.host is not None else None,
-        head.http_host,
+        head.value("host"),
         head.host[1] if head.host is not None else None,
         tuple(head.headers),
         tuple(head.dropped),
@@ -432,12 +436,6 @@ def _special(name: str) -> str | None:
 
 
 def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:
-    if kind == "host":
-        if head.http_host is not None:
-            previous = f'previous value: "host: {head.http_host}"'
-            return Refused(400, f'client sent duplicate host header: "{name}: {value}", {previous}')
-        head.http_host = value
-        return head.take_host(value, "client sent invalid host header")
     if kind == "upgrade":
         head.upgrade = True
     elif kind == "connection":
@@ -446,10 +444,13 @@ def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:
         elif "keep-alive" in lower(value):
             head.close = False
     elif kind in head.unique:
-        previous = f'previous value: "{kind}: {head.unique[kind]}"'
-        return Refused(400, f'client sent duplicate header line: "{name}: {value}", {previous}')
+        what = "host header" if kind == "host" else "header line"
+        previous = ": ".join(head.unique[kind])
+        return Refused(400, f'client sent duplicate {what}: "{name}: {value}", previous value: "{previous}"')
     else:
-        head.unique[kind] = value
+        head.unique[kind] = name, value
+        if kind == "host":
+            return head.take_host(value, "client sent invalid host header")
     return None
 
 
@@ -468,12 +469,12 @@ def _why_dropped(name: str) -> str:
 
 def _check(head: _Head, line: _Line) -> Refused | None:
     """What nginx looks at when it has all header lines (nginx: ngx_http_process_request_header)."""
-    if head.http_host is None and line.number > 1000:
+    if "host" not in head.unique and line.number > 1000:
         return Refused(400, 'client sent HTTP/1.1 request without "Host" header')
-    length = head.unique.get("content-length")
+    length = head.value("content-length")
     if length is not None and _number(length, _MAX_OFFSET) is None:
         return Refused(400, 'client sent invalid "Content-Length" header')
-    coding = head.unique.get("transfer-encoding")
+    coding = head.value("transfer-encoding")
     if coding is not None and line.number < 1001:
         return Refused(400, 'client sent HTTP/1.0 request with "Transfer-Encoding" header')
     if coding is not None and lower(coding) != "chunked":
