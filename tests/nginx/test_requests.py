@@ -13,17 +13,9 @@ from tests.nginx.asking import MARK, ask, config_of, serving
 from ws101.host.binary import NginxBinary
 from ws101.http1 import Headers, Request
 from ws101.nginx.build import Build
-from ws101.nginx.requests import (
-    ClientSettings,
-    Received,
-    Refused,
-    UriParts,
-    client_settings,
-    normalise_uri,
-    read_request,
-    validate_host,
-)
+from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
 from ws101.nginx.servers import Group, listeners
+from ws101.nginx.targets import UriParts, normalise_uri, validate_host
 
 OLD, NEW = Build((1, 22, 1)), Build((1, 31, 3))
 HOST = ("Host", "h.test")

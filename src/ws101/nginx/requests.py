@@ -5,9 +5,9 @@ value does what it would do.  Until a host is known the default server's setting
 the host picks: the caller's ``choose`` is asked as soon as nginx would look.  ``merge_slashes`` is the default server's
 always.
 
-Source: src/http/ngx_http_parse.c (ngx_http_parse_request_line, ngx_http_parse_header_line, ngx_http_parse_complex_uri),
+Source: src/http/ngx_http_parse.c (ngx_http_parse_request_line, ngx_http_parse_header_line),
 src/http/ngx_http_request.c (ngx_http_process_request_line, ngx_http_process_request_headers,
-ngx_http_alloc_large_header_buffer, ngx_http_process_request_header, ngx_http_validate_host).
+ngx_http_alloc_large_header_buffer, ngx_http_process_request_header).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ws101.http1 import Headers, Request
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope
 from ws101.nginx.inherit import effective
+from ws101.nginx.targets import UriParts, decimal, normalise_uri, valid_host
 from ws101.text import lower
 
 __all__ = [
@@ -29,11 +30,8 @@ __all__ = [
     "ClientSettings",
     "Received",
     "Refused",
-    "UriParts",
     "client_settings",
-    "normalise_uri",
     "read_request",
-    "validate_host",
 ]
 
 _METHOD = re.compile(r"([A-Z_-]+) +")
@@ -51,9 +49,6 @@ _HEADER = re.compile(r"([^\x00-\x20\x7f:]+)(?:: *([^\x00\r]*))?\r*\Z")
 _BAD_IN_NAME = re.compile(r"[\x00-\x20\x7f]|\A:|:[^\x00\r]*[\x00\r]")
 _VALID_NAME = re.compile(r"[A-Za-z0-9-]+")
 _VALID_NAME_UNDERSCORES = re.compile(r"[A-Za-z0-9_-]+")
-_LAX_HOST = re.compile(r"[^\x00-\x20\x7f/]*")
-_STRICT_HOST = re.compile(r"(\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]*))?")
-_DIGITS = re.compile(r"[0-9]+")
 _SIZE = re.compile(r"([0-9]+)([kKmM]?)")
 _MAX_OFFSET = 2**63 - 1
 
@@ -173,15 +168,6 @@ class Refused:
     server: object = None
 
 
-@dataclass(frozen=True, slots=True)
-class UriParts:
-    """A request target, read: the decoded path, the raw arguments, whether the path held ``%XX``."""
-
-    uri: str
-    args: str
-    quoted: bool
-
-
 class _Line(NamedTuple):
     """A request line's parts; ``host`` is None in origin form, ``target`` "" where the path is empty."""
 
@@ -217,7 +203,7 @@ class _Head:
         """Validate a host; the first one picks the server."""
         if value is None:
             return None
-        host = _valid_host(value, self.strict)
+        host = valid_host(value, self.strict)
         if host is None:
             return Refused(400, complaint)
         if self.host is None:
@@ -320,8 +306,8 @@ def read_request(request: Request, build: Build, default: ClientSettings, choose
     if isinstance(line, Refused):
         return line
     uri = normalise_uri(line.target or "/", default.merge_slashes, line.target[:1] == "?")
-    if isinstance(uri, Refused):
-        return uri
+    if uri is None:
+        return _INVALID_REQUEST
     head = _Head(default, choose, build.does("strict_host"))
     refused = head.take_host(line.host, "client sent invalid host in request line")
     if refused is None and line.number >= 1000:
@@ -351,7 +337,7 @@ def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
         line.target[:1] != "?",
         uri.quoted,
         head.upgrade,
-        _number(length, _MAX_OFFSET) if length is not None else None,
+        decimal(length, _MAX_OFFSET) if length is not None else None,
         "transfer-encoding" in head.unique,
         not head.close if head.close is not None else line.number > 1000,
         head.server,
@@ -472,7 +458,7 @@ def _check(head: _Head, line: _Line) -> Refused | None:
     if "host" not in head.unique and line.number > 1000:
         return Refused(400, 'client sent HTTP/1.1 request without "Host" header')
     length = head.value("content-length")
-    if length is not None and _number(length, _MAX_OFFSET) is None:
+    if length is not None and decimal(length, _MAX_OFFSET) is None:
         return Refused(400, 'client sent invalid "Content-Length" header')
     coding = head.value("transfer-encoding")
     if coding is not None and line.number < 1001:
@@ -486,125 +472,3 @@ def _check(head: _Head, line: _Line) -> Refused | None:
     if line.method == "TRACE":
         return Refused(405, "client sent TRACE method")
     return None
-
-
-def validate_host(value: str, build: Build) -> str | None:
-    """The host in a Host field or a request line: lower case, without port and one trailing dot; None if invalid.
-
-    Until 1.29.3 nearly everything is a host and the port is not looked at; then RFC 3986 section 3.2.2 rules.
-    """
-    host = _valid_host(value, build.does("strict_host"))
-    return host[0] if host is not None else None
-
-
-@lru_cache(maxsize=4096)
-def _valid_host(value: str, strict: bool) -> tuple[str, int | None] | None:
-    return _strict_host(value) if strict else _lax_host(value)
-
-
-def _strict_host(value: str) -> tuple[str, int | None] | None:
-    found = _STRICT_HOST.fullmatch(value)
-    if found is None or ".." in found[1]:
-        return None
-    port = _number(found[2] or "0", 65535)
-    host = found[1].removesuffix(".")
-    return (lower(host), port or None) if host and port is not None else None
-
-
-def _number(digits: str, largest: int) -> int | None:
-    """The number that decimal digits write; None if they don't, or if it is too large."""
-    if not _DIGITS.fullmatch(digits):
-        return None
-    number = int(digits.lstrip("0")[:20] or "0")
-    return number if number <= largest else None
-
-
-def _lax_host(value: str) -> tuple[str, int | None] | None:
-    """The last dot counts as trailing only if it stands right before the port; brackets only at the start."""
-    if not _LAX_HOST.fullmatch(value) or ".." in value:
-        return None
-    end = len(value)
-    if value.startswith("["):
-        end = value.find("]") + 1 or end
-    elif ":" in value:
-        end = value.index(":")
-    if value.rfind(".") == end - 1:
-        end -= 1
-    port = _number(value[end:].partition(":")[2], 65535)
-    return (lower(value[:end]), port or None) if end > 0 else None
-
-
-@lru_cache(maxsize=4096)
-def normalise_uri(target: str, merge_slashes: bool = True, empty_path: bool = False) -> UriParts | Refused:
-    """Decode and normalise a request target.
-
-    Args:
-        target: Without scheme and authority, beginning with ``/``; with ``empty_path`` with ``?``.
-        merge_slashes: Whether ``//`` becomes ``/``.
-        empty_path: The target is ``?args`` behind an authority: the path is ``/``.
-    """
-    if not empty_path and not any(mark in target for mark in ("%", "//", "/.", "#")):
-        path, _, args = target.partition("?")
-        return UriParts(path, args, False)
-    text = "/" + target if empty_path else target
-    out = _Path(merge_slashes)
-    at = out.read(text)
-    if at < 0:
-        return _INVALID_REQUEST
-    args = text[at + 1 :].partition("#")[0] if text.startswith("?", at) else ""
-    return UriParts("".join(out.chars), args, out.quoted)
-
-
-class _Path:
-    """The path of a URI on its way to ``r->uri`` (nginx: ngx_http_parse_complex_uri)."""
-
-    __slots__ = ("chars", "merge", "quoted")
-
-    def __init__(self, merge_slashes: bool) -> None:
-        self.chars: list[str] = []
-        self.merge = merge_slashes
-        self.quoted = False
-
-    def read(self, text: str) -> int:
-        """Read up to ``?``, ``#`` or the end and return where that is; -1 if nginx refuses."""
-        at, segment = 0, 0
-        while True:
-            ended = at >= len(text) or text[at] in "?#"
-            char, literal, width = ("/", False, 1) if ended else self._char(text, at)
-            if width == 0:
-                return -1
-            if char == "/" and not literal:
-                if not self._close_segment(segment, ended):
-                    return -1
-                if ended:
-                    return at
-                segment = len(self.chars)
-            else:
-                self.chars.append(char)
-            at += width
-
-    def _char(self, text: str, at: int) -> tuple[str, bool, int]:
-        """The next character, whether it is only itself, and how many bytes it takes; 0 if it is bad."""
-        if text[at] != "%":
-            return text[at], False, 1
-        self.quoted = True
-        digits = text[at + 1 : at + 3]
-        if not re.fullmatch("[0-9A-Fa-f]{2}", digits) or digits == "00":
-            return "", False, 0
-        return chr(int(digits, 16)), False, 3
-
-    def _close_segment(self, start: int, ended: bool) -> bool:
-        """End the segment that began at ``start``: resolve dots, merge slashes."""
-        chars = self.chars
-        segment = "".join(chars[start:]) if len(chars) - start <= 2 else ""
-        if start > 0 and segment == ".":
-            chars.pop()
-        elif start > 0 and segment == "..":
-            del chars[-3:]
-            while chars and chars[-1] != "/":
-                chars.pop()
-            if not chars:
-                return False
-        elif not ended and (len(chars) > start or not chars or not self.merge):
-            chars.append("/")
-        return True
