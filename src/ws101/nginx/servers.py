@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Scope, Unknown
@@ -44,6 +44,7 @@ _FLAGS = frozenset(
     "default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split()  # noqa: SIM905
 )
 _OPTIONS = ("setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive=")
+_SPECIAL = frozenset("~$*.")
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 
@@ -129,8 +130,9 @@ class Choice:
     unknown: Unknown | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Name:
+class _Name(NamedTuple):
+    """One name of one server; there are tens of thousands, so a tuple."""
+
     server: Scope
     number: int
     line: Placed
@@ -261,21 +263,17 @@ class Group:
     def _index(self) -> NameTable[_Name]:
         table: NameTable[_Name] = NameTable()
         for server, number in zip(self._servers, self._numbers, strict=True):
-            for line, text in server_names(server):
-                refused = _refused_name(text)
-                if refused:
-                    self._problems.append(ListenProblem("emerg", refused, line))
-                elif text.startswith("~"):
-                    self._regexes.append(_Name(server, number, line, text))
-                elif lower(text) == "$hostname":
-                    self._host_names.append(line)
-                else:
+            lines = server.all("server_name")
+            for line in lines:
+                for text in line.args:
                     self._add_name(table, _Name(server, number, line, text))
-            if not server.all("server_name"):
+            if not lines:
                 self._add_name(table, _Name(server, number, _head(server), ""))
         return table
 
     def _add_name(self, table: NameTable[_Name], name: _Name) -> None:
+        if name.text[:1] in _SPECIAL and self._set_aside(name):
+            return
         added = table.add(name.text, name, wildcards=True)
         if added == "conflict":
             message = f'conflicting server name "{lower(name.text)}" on {self.socket}, ignored'
@@ -283,6 +281,19 @@ class Group:
         elif added == "invalid":
             message = f'invalid server name or wildcard "{lower(name.text)}" on {self.socket}'
             self._problems.append(ListenProblem("emerg", message, name.line))
+
+    def _set_aside(self, name: _Name) -> bool:
+        """Keep what is no plain name or wildcard elsewhere: patterns, ``$hostname``, what nginx refuses."""
+        refused = _refused_name(name.text)
+        if refused:
+            self._problems.append(ListenProblem("emerg", refused, name.line))
+        elif name.text.startswith("~"):
+            self._regexes.append(name)
+        elif lower(name.text) == "$hostname":
+            self._host_names.append(name.line)
+        else:
+            return False
+        return True
 
     def _add(self, server: Scope, number: int, placed: Placed | None, listen: Listen) -> ListenProblem | None:
         """nginx: ngx_http_add_addresses and ngx_http_add_server."""
