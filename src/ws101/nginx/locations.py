@@ -37,6 +37,7 @@ __all__ = [
 ]
 
 Kind = Literal["exact", "prefix", "regex", "none"]
+"""How a location was found; ``none``: no location matches, the server itself answers."""
 
 _PASSES = ("proxy_pass", "fastcgi_pass", "uwsgi_pass", "scgi_pass", "grpc_pass", "memcached_pass", "tunnel_pass")
 _MEMO = "location level"

@@ -16,7 +16,10 @@ __all__ = ["Added", "How", "NameTable"]
 
 T = TypeVar("T")
 Added = Literal["added", "conflict", "invalid"]
+"""What became of a name that was to be added."""
+
 How = Literal["exact", "leading wildcard", "trailing wildcard"]
+"""What kind of name matched."""
 
 
 class NameTable(Generic[T]):
