@@ -22,7 +22,7 @@ from ws101.nginx.escapes import escape_uri, split_args
 from ws101.nginx.forward import BadGateway, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import find_location, location_name, named_location
-from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
+from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
 from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
@@ -58,11 +58,12 @@ _CODE_HANDLERS = (
 def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     """What nginx does with a request that arrives on a connection."""
     group = listeners(config, build).group(arrival.address, arrival.port, arrival.unix)
+    if group is None:
+        where = f"unix:{arrival.unix}" if arrival.unix is not None else f"port {arrival.port}"
+        decision = Decision("connection", "refused", f"no server of this configuration listens on {where}")
+        return Trace(arrival, (decision,), Outcome("closed"))
     if not isinstance(group, Group):
-        reason = group.reason if group is not None else "no server listens on this address and port"
-        outcome = Outcome("closed") if group is None else Outcome("unknown")
-        state = None
-        return Trace(arrival, (), outcome, (Unknown(reason),) if group is not None else ())
+        return Trace(arrival, (), Outcome("unknown"), (Unknown(group.reason),))
     chosen: list[Choice] = []
 
     def choose(host: str) -> tuple[Scope, ClientSettings]:
@@ -75,8 +76,7 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
-        received_or_blank = _blank(arrival.request)
-        state = State(config, build, arrival, received_or_blank, server, server)
+        state = State(config, build, arrival, _blank(arrival.request), server, server)
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status))
     state = State(config, build, arrival, received, server, server)
