@@ -15,7 +15,9 @@ from ws101.host.binary import NginxBinary, all_nginx, read_binary
 
 def main() -> int:
     """Run and report; 1 if model and nginx disagree anywhere."""
-    parser = argparse.ArgumentParser(prog="python -m tools.fidelity", description="Compare the model with a real nginx.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.fidelity", description="Compare the model with a real nginx."
+    )
     parser.add_argument("--pairs", type=int, default=100_000, help="configurations and requests for each nginx")
     parser.add_argument("--seed", default=str(int(time.time())), help="what everything is drawn from")
     parser.add_argument("--nginx", action="append", help="an nginx to compare with; default: every one found")

@@ -100,7 +100,9 @@ class Batch:
         preamble: Directives at http level that all samples share.
     """
 
-    def __init__(self, binary: NginxBinary, wire: Wire, samples: Sequence[Sample], preamble: tuple[Node, ...] = ()) -> None:
+    def __init__(
+        self, binary: NginxBinary, wire: Wire, samples: Sequence[Sample], preamble: tuple[Node, ...] = ()
+    ) -> None:
         self.binary = binary
         self.refused: list[Refused] = []
         self._wire = wire
@@ -126,7 +128,9 @@ class Batch:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._clean()
 
     def _clean(self) -> None:
@@ -161,7 +165,9 @@ class Batch:
         """The sample that nginx refuses: by the line it names, else by halving."""
         found = _LINE.search(message)
         if found:
-            line = int(found[1]) - 1 - self._text(()).partition(self._preamble)[0].count("\n") - self._preamble.count("\n")
+            line = (
+                int(found[1]) - 1 - self._text(()).partition(self._preamble)[0].count("\n") - self._preamble.count("\n")
+            )
             for placed in self.placed:
                 line -= placed.text.count("\n")
                 if line < 0:

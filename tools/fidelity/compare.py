@@ -11,7 +11,11 @@ from ws101.nginx.inherit import effective_all
 from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
 from ws101.text import lower
 
-__all__ = ["Difference", "differences", "unknown_reasons"]
+__all__ = ["ASSUMED", "Difference", "differences", "unknown_reasons"]
+
+ASSUMED = ("whether there is ", "whether the password is right")
+"""How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
+harness, which has no files and one password."""
 
 _PAGE = b"<hr><center>nginx"
 _NO_BODY = (204, 304)
@@ -59,7 +63,7 @@ def _static(trace: Trace, outcome: Outcome, seen: Seen) -> list[Difference]:
 def _answered(arrival: Arrival, outcome: Outcome, seen: Seen) -> list[Difference]:
     found: list[Difference] = []
     if outcome.status != seen.status:
-        found.append(Difference("status", outcome.status, seen.status if seen.status else seen.answer))
+        found.append(Difference("status", outcome.status, seen.status or seen.answer))
     location = seen.header("Location")
     if outcome.location != location:
         found.append(Difference("Location", outcome.location, location))
@@ -80,7 +84,7 @@ def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str])
     if not seen.upstream:
         return [Difference("backend", forwarded.upstream and forwarded.upstream.url, seen.answer)]
     name, raw = seen.upstream[-1]
-    found = _which(forwarded, places[name] if name in places else name)
+    found = _which(forwarded, places.get(name, name))
     found += _bytes(forwarded, raw)
     if outcome.location != seen.header("Location"):
         found.append(Difference("Location", outcome.location, seen.header("Location")))

@@ -44,7 +44,9 @@ class Drawing:
         dice = self.dice
         if dice.chance(30):
             return dice.pick(words.VALUES)
-        parts = [f"${self.variable()}" if dice.chance(65) else dice.pick(words.VALUES) for _ in range(dice.upto(most, 1))]
+        parts = [
+            f"${self.variable()}" if dice.chance(65) else dice.pick(words.VALUES) for _ in range(dice.upto(most, 1))
+        ]
         return _joined([part for part in parts if part], dice)
 
     # http level
@@ -52,21 +54,21 @@ class Drawing:
     def http(self) -> list[Node]:
         """Maps, geo, split_clients, upstreams."""
         dice = self.dice
-        found: list[Node] = []
-        for at in range(dice.upto(3) if dice.chance(60) else 0):
-            found.append(self.map(f"m{at}__N__"))
+        found = [self.map(f"m{at}__N__") for at in range(dice.upto(3) if dice.chance(60) else 0)]
         if dice.chance(5):
             found.append(self.geo())
         if dice.chance(4):
             found.append(self.split())
-        for at in range(dice.upto(2) if dice.chance(50) else 0):
-            found.append(self.upstream(f"up{at}__N__"))
-        return found
+        return found + [self.upstream(f"up{at}__N__") for at in range(dice.upto(2) if dice.chance(50) else 0)]
 
     def map(self, name: str) -> Node:
         """A map; its source may be an earlier one."""
         dice = self.dice
-        source = self.value(2) if dice.chance(40) else f"${dice.pick(('http_upgrade', 'http_x_a', 'arg_a', 'host', 'uri', 'http_connection'))}"
+        source = (
+            self.value(2)
+            if dice.chance(40)
+            else f"${dice.pick(('http_upgrade', 'http_x_a', 'arg_a', 'host', 'uri', 'http_connection'))}"
+        )
         lines: list[Node] = []
         wildcards = dice.chance(30)
         if wildcards:
@@ -83,9 +85,8 @@ class Drawing:
             if key.lower() in seen or (key.lstrip(".") in seen):
                 continue
             seen |= {key.lower(), key.lstrip(".")}
-            if key == "default" and dice.chance(15):
-                key = "\\default"
-            lines.append(node("\\hostnames" if key == "hostnames" else key, self.map_value()))
+            escaped = key == "hostnames" or (key == "default" and dice.chance(15))
+            lines.append(node(f"\\{key}" if escaped else key, self.map_value()))
         self.maps.append(name)
         return node("map", source, f"${name}", block=lines)
 
@@ -104,7 +105,9 @@ class Drawing:
         self.needs.add("http_geo")
         name = "g0__N__"
         lines = [node("default", "D")] if dice.chance(70) else []
-        for net in dice.some(("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32"), 4, 1):
+        for net in dice.some(
+            ("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32"), 4, 1
+        ):
             lines.append(node(net, dice.pick(("L", "M", "N"))))
         if dice.chance(20):
             lines.append(node("delete", "127.0.0.1"))
@@ -117,9 +120,10 @@ class Drawing:
         dice = self.dice
         self.needs.add("http_split_clients")
         name = "s0__N__"
+        source = self.value(2) or "x"
         self.maps.append(name)
         lines = [node("33.3%", "one"), node("20%", "two")] + ([node("*", "rest")] if dice.chance(60) else [])
-        return node("split_clients", self.value(2) or "x", f"${name}", block=lines)
+        return node("split_clients", source, f"${name}", block=lines)
 
     def upstream(self, name: str) -> Node:
         """An upstream block."""
@@ -171,9 +175,11 @@ class Drawing:
             self.named.append(f"@n{at}")
         if dice.chance(7):
             lines.append(self.try_files())
-        if dice.chance(4):
+        if dice.chance(2):
             lines.append(node("return", *self.returned()))
         lines += self.locations("", 0)
+        if dice.chance(50) and not any("/" in line.args for line in lines if line.name == "location"):
+            lines.append(node("location", "/", block=self.location_body("", "/", 9)))
         lines += [node("location", name, block=self.location_body("@", "", 9)) for name in self.named]
         return node("server", block=lines)
 
@@ -191,7 +197,9 @@ class Drawing:
         """Directives of the proxy and of access that any level may have."""
         dice = self.dice
         lines: list[Node] = []
-        if dice.chance(45 if level == "location" else 20):
+        if dice.chance(30 if level == "location" else 12):
+            lines += self.for_websockets()
+        elif dice.chance(45 if level == "location" else 20):
             lines += [self.set_header() for _ in range(dice.upto(4, 1))]
         for name, values, percent in _SETTINGS:
             if dice.chance(percent if level == "location" else percent / 3):
@@ -200,14 +208,26 @@ class Drawing:
             lines.append(node("proxy_method", dice.pick(("POST", "PUT", "$http_x_a", "$request_method", "get", "GET"))))
         if dice.chance(4):
             lines.append(node("proxy_set_body", self.value(3)))
-        if dice.chance(6):
-            lines += [node(*pair) for pair in dice.some(_ADDRESS_RULES, 3, 1)]
         if dice.chance(4):
+            lines += [node(*pair) for pair in dice.some(_ADDRESS_RULES, 3, 1)]
+        if dice.chance(2):
             lines += [node("auth_basic", dice.pick(("realm", "off"))), node("auth_basic_user_file", "__PASS__")]
         if dice.chance(3):
             lines.append(node("satisfy", dice.pick(("any", "all"))))
         if dice.chance(12):
             lines += [self.error_page() for _ in range(dice.upto(2, 1))]
+        return lines
+
+    def for_websockets(self) -> list[Node]:
+        """What a tunnel needs, and more fields around it; sometimes not all of it."""
+        dice = self.dice
+        connection = f"${dice.pick(self.maps)}" if self.maps and dice.chance(40) else dice.pick(("upgrade", "Upgrade"))
+        lines = [
+            node("proxy_set_header", "Upgrade", "$http_upgrade"),
+            node("proxy_set_header", "Connection", connection),
+        ]
+        lines += [self.set_header() for _ in range(dice.upto(2))]
+        dice.random.shuffle(lines)
         return lines
 
     def set_header(self) -> Node:
@@ -233,18 +253,46 @@ class Drawing:
             return dice.pick(self.named)
         if external and dice.chance(10):
             return dice.pick(("http://e.test/x", "https://e.test/$uri", "$arg_a"))
-        return dice.pick(("/", "/a", "/a/b?z=1", "/ws/", "/b/$uri", "/a?$args", "/\xe9/ x", "/e$request_uri", "@none", "/a%20b"))
+        return dice.pick(
+            ("/", "/a", "/a/b?z=1", "/ws/", "/b/$uri", "/a?$args", "/\xe9/ x", "/e$request_uri", "@none", "/a%20b")
+        )
 
     def returned(self) -> list[str]:
         """The arguments of a return."""
         dice = self.dice
-        code = dice.pick(("200", "204", "301", "302", "307", "308", "303", "403", "404", "418", "426", "444", "500", "400", "503", "101", "405", "413"))
+        code = dice.pick(
+            (
+                "200",
+                "204",
+                "301",
+                "302",
+                "307",
+                "308",
+                "303",
+                "403",
+                "404",
+                "418",
+                "426",
+                "444",
+                "500",
+                "400",
+                "503",
+                "101",
+                "405",
+                "413",
+            )
+        )
         if dice.chance(8):
             return [dice.pick(("http://e.test/$uri", "https://x", "$scheme://$host/z"))]
         if dice.chance(30):
             return [code]
         if code in ("301", "302", "303", "307", "308"):
-            return [code, dice.pick(("/r", "/r$uri", "http://e.test/$request_uri", "https://$host/x?$args", "r", "", "//x", "$http_x_a"))]
+            return [
+                code,
+                dice.pick(
+                    ("/r", "/r$uri", "http://e.test/$request_uri", "https://$host/x?$args", "r", "", "//x", "$http_x_a")
+                ),
+            ]
         return [code, self.value(4)]
 
     # the rewrite module
@@ -262,7 +310,7 @@ class Drawing:
                 lines.append(node("set", f"${name}", self.value()))
             elif kind < 0.85 and depth > 0:
                 lines.append(self.condition(level))
-            elif kind < 0.92:
+            elif kind < 0.95:
                 lines.append(node("break"))
             elif depth < 2:
                 lines.append(node("return", *self.returned()))
@@ -271,9 +319,43 @@ class Drawing:
     def rewrite(self) -> Node:
         """A rewrite."""
         dice = self.dice
-        pattern = dice.pick(("^/a/(.*)$", "^/(.*)$", "^/(a|b)(.*)", "/b", "^/ws", "(?<n0__N__>[^/]*)$", "^", "x", "^/b/(.*)/(.*)$", " ", "\xe9"))
-        parts = ("/ws/$1", "/b/$1", "/new", "/a/b", "/$1?q=$2", "/$1?", "/a b/$1", "/x?a=$1&z", "$uri", "/$http_x_a", "/r/$n0__N__", "$1", "/w?", "/v?$args",
-                 "/c/$1?d=$1&e=$uri?", "http://e.test/$1", "https://$host$uri?x=$1", "$scheme://e.test/$1?", "/ws/$request_uri", "/%20/$1")
+        pattern = dice.pick(
+            (
+                "^/a/(.*)$",
+                "^/(.*)$",
+                "^/(a|b)(.*)",
+                "/b",
+                "^/ws",
+                "(?<n0__N__>[^/]*)$",
+                "^",
+                "x",
+                "^/b/(.*)/(.*)$",
+                " ",
+                "\xe9",
+            )
+        )
+        parts = (
+            "/ws/$1",
+            "/b/$1",
+            "/new",
+            "/a/b",
+            "/$1?q=$2",
+            "/$1?",
+            "/a b/$1",
+            "/x?a=$1&z",
+            "$uri",
+            "/$http_x_a",
+            "/r/$n0__N__",
+            "$1",
+            "/w?",
+            "/v?$args",
+            "/c/$1?d=$1&e=$uri?",
+            "http://e.test/$1",
+            "https://$host$uri?x=$1",
+            "$scheme://e.test/$1?",
+            "/ws/$request_uri",
+            "/%20/$1",
+        )
         flag = [dice.pick(("last", "break", "redirect", "permanent"))] if dice.chance(60) else []
         return node("rewrite", pattern, dice.pick(parts), *flag)
 
@@ -286,7 +368,7 @@ class Drawing:
                 body.append(node("proxy_pass", self.url(with_uri=False)))
             if dice.chance(10):
                 body.append(self.error_page())
-        if dice.chance(15):
+        if dice.chance(10):
             body.append(node("return", *self.returned()))
         return node("if", *self.test(), block=body)
 
@@ -302,7 +384,9 @@ class Drawing:
         if kind < 0.65:
             return [Raw(f"({name}"), dice.pick(("=", "!=")), self.value(2), Raw(")")]
         operator = dice.pick(("~", "~*", "!~", "!~*"))
-        pattern = dice.pick(("^a(.*)$", "(.)", "websocket", "^/(a)(b)?", "(?<n0__N__>[a-z]+)", "^$", "GET|HEAD", "test$"))
+        pattern = dice.pick(
+            ("^a(.*)$", "(.)", "websocket", "^/(a)(b)?", "(?<n0__N__>[a-z]+)", "^$", "GET|HEAD", "test$")
+        )
         return [Raw(f"({name}"), operator, pattern, Raw(")")]
 
     def variable_for_if(self) -> str:
@@ -350,14 +434,14 @@ class Drawing:
         lines = self.common("location")
         if dice.chance(32):
             lines += self.script("location", 2)
-        if dice.chance(6):
+        if dice.chance(3):
             lines.append(node("internal"))
-        if dice.chance(7):
+        if dice.chance(5):
             lines.append(self.try_files())
         if dice.chance(6):
             lines.append(self.limit_except())
         static_uri = modifier in ("", "=", "^~")
-        if dice.chance(78):
+        if dice.chance(86):
             lines.append(node("proxy_pass", self.url(with_uri=static_uri)))
         elif dice.chance(70):
             lines.append(node("return", *self.returned()))
@@ -413,7 +497,7 @@ class Drawing:
                 "http://unix:__SOCK__:$uri",
                 "http://unix:__SOCK__$arg_none",
                 f"http://{where}$v1__N__",
-                "http://$host:1",
+                "http://$host.none",
             )
         )
 
@@ -425,7 +509,7 @@ _SERVER_FLAGS = (
     ("large_client_header_buffers", (Raw("2 1k"), Raw("4 512"))),
 )
 _SETTINGS: tuple[tuple[str, tuple[str, ...], float], ...] = (
-    ("proxy_http_version", ("1.1", "1.1", "1.1", "1.0"), 35),
+    ("proxy_http_version", ("1.1", "1.1", "1.1", "1.1", "1.0"), 50),
     ("proxy_pass_request_headers", ("off", "on"), 4),
     ("proxy_pass_request_body", ("off", "on"), 4),
     ("proxy_request_buffering", ("off", "on"), 3),
@@ -527,4 +611,3 @@ def draw_preamble(seed: str) -> tuple[Node, ...]:
     if dice.chance(10):
         lines += [node("allow", "127.0.0.1"), node("deny", "127.0.0.2")]
     return tuple(lines)
-

@@ -52,19 +52,24 @@ _COOKIES = ("a=1", "a=1; b=2", "b=2, a=3", "A=4;a=5", "xa=1; a =2", 'a="q"', "a"
 
 def draw_asks(dice: Dice, servers: tuple[Node, ...], most: int = 9) -> tuple[Ask, ...]:
     """A few requests for a configuration."""
-    paths = [item.args[-1] for item in walk(servers) if item.name == "location"]
+    names = [item.args[-1] for item in walk(servers) if item.name == "location"]
+    paths = [words.EXAMPLES.get(name, name) for name in names if name != "/__declared"]
     hosts = [name for item in walk(servers) if item.name == "server_name" for name in item.args]
     wild = any("__WILD__" in item.args[0] for item in walk(servers) if item.name == "listen")
     own = any("__PORT__" in item.args[0] for item in walk(servers) if item.name == "listen")
     return tuple(
-        Ask(_request(dice, paths, hosts), wild and (dice.chance(50) or not own), "127.0.0.2" if dice.chance(6) else "127.0.0.1")
+        Ask(
+            _request(dice, paths, hosts),
+            wild and (dice.chance(50) or not own),
+            "127.0.0.2" if dice.chance(6) else "127.0.0.1",
+        )
         for _ in range(dice.upto(most, 4))
     )
 
 
 def _request(dice: Dice, paths: list[str], hosts: list[str]) -> Request:
-    method = dice.pick(words.METHODS)
-    version = "HTTP/1.1" if dice.chance(88) else dice.pick(("HTTP/1.0", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", "HTTP/1.1"))
+    method = dice.pick(words.METHODS) if dice.chance(98.5) else dice.pick(words.RARE_METHODS)
+    version = "HTTP/1.1" if dice.chance(90) else dice.pick(("HTTP/1.0",) * 7 + ("HTTP/1.2", "HTTP/2.0"))
     target = _target(dice, paths)
     headers = _headers(dice, hosts)
     if dice.chance(4):
@@ -74,7 +79,7 @@ def _request(dice: Dice, paths: list[str], hosts: list[str]) -> Request:
     if version == "HTTP/1.0" and dice.chance(30):
         headers = [field for field in headers if field[0].lower() != "host"]
     body = ""
-    if method in ("POST", "PUT", "PATCH") or dice.chance(6):
+    if method in ("POST", "PUT", "PATCH") or dice.chance(3):
         body = _add_body(dice, headers)
     if dice.chance(25):
         dice.random.shuffle(headers)
@@ -83,12 +88,13 @@ def _request(dice: Dice, paths: list[str], hosts: list[str]) -> Request:
 
 def _target(dice: Dice, paths: list[str]) -> str:
     """A target near one of the locations."""
-    base = dice.pick(paths) if paths and dice.chance(75) else dice.pick(words.PREFIXES)
+    base = dice.pick(paths) if paths and dice.chance(85) else dice.pick(words.PREFIXES)
     if not base.startswith("/"):
         base = dice.pick(words.PREFIXES)
     if dice.chance(15) and base.endswith("/") and len(base) > 1:
         base = base[:-1]
-    path = base + (dice.pick(words.TAILS) if dice.chance(60) else "")
+    tails = words.TAILS if dice.chance(90) else words.ODD_TAILS
+    path = base + (dice.pick(tails) if dice.chance(60) else "")
     path = _encoded(path, dice)
     return path + dice.pick(words.QUERIES)
 
@@ -110,9 +116,9 @@ def _headers(dice: Dice, hosts: list[str]) -> list[tuple[str, str]]:
     if dice.chance(60) and plain:
         host = dice.pick(plain).replace(".*", ".com")
     else:
-        host = dice.pick(_HOSTS[:9]) if dice.chance(75) else dice.pick(_HOSTS)
+        host = dice.pick(_HOSTS[:11]) if dice.chance(75) else dice.pick(_HOSTS)
     headers = [("Host", host)]
-    if dice.chance(2):
+    if dice.chance(1.5):
         headers = [] if dice.chance(50) else [*headers, ("host", "y.test")]
     if dice.chance(45):
         headers += _HANDSHAKE
@@ -123,9 +129,15 @@ def _headers(dice: Dice, hosts: list[str]) -> list[tuple[str, str]]:
     if dice.chance(8):
         headers.append(("upgrade", dice.pick(("h2c", "websocket, h2c", "", "WEBSOCKET"))))
     for name in dice.some(words.FIELDS, 4):
-        headers += [(name, _field_value(dice, name)) for _ in range(2 if dice.chance(12) else 1)]
+        repeats = 2 if dice.chance(12) and name not in words.UNIQUE else 1
+        headers += [(name, _field_value(dice, name)) for _ in range(repeats)]
     if dice.chance(5):
-        headers.append(("Authorization", dice.pick(("Basic dXNlcjpzZWNyZXQ=", "Basic dXNlcjpzZWNyZXQ=", "basic dXNlcjpzZWNyZXQ=", "Bearer x"))))
+        headers.append(
+            (
+                "Authorization",
+                dice.pick(("Basic dXNlcjpzZWNyZXQ=", "Basic dXNlcjpzZWNyZXQ=", "basic dXNlcjpzZWNyZXQ=", "Bearer x")),
+            )
+        )
     return headers
 
 
@@ -144,7 +156,7 @@ def _field_value(dice: Dice, name: str) -> str:
 def _add_body(dice: Dice, headers: list[tuple[str, str]]) -> str:
     """Add the fields of a body, and give the body."""
     if dice.chance(30):
-        headers.append(("Transfer-Encoding", dice.pick(("chunked", "chunked", "chunked", "Chunked", "gzip"))))
+        headers.append(("Transfer-Encoding", dice.pick(("chunked",) * 12 + ("Chunked", "gzip"))))
         return dice.pick(("3\r\nabc\r\n0\r\n\r\n", "0\r\n\r\n", "1\r\na\r\n2;x=y\r\nbc\r\n0\r\n\r\n"))
     body = dice.pick(("abc", "a", "", "hello world"))
     headers.append(("Content-Length", str(len(body)) if dice.chance(97) else dice.pick(("x", "-1", ""))))

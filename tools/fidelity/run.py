@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tools.fidelity.batch import Batch
-from tools.fidelity.compare import unknown_reasons
+from tools.fidelity.compare import ASSUMED, unknown_reasons
 from tools.fidelity.draw import draw_preamble, draw_sample
 from tools.fidelity.shrink import Judged, judge, shrink
 from tools.fidelity.wire import Wire
@@ -129,7 +129,7 @@ def _count(tally: Tally, judged: Judged, run_time: bool) -> None:
     if judged.trace is None:
         return
     tally.kinds[judged.trace.outcome.kind] += 1
-    reasons = set(unknown_reasons(judged.trace))
+    reasons = {reason for reason in unknown_reasons(judged.trace) if not reason.startswith(ASSUMED)}
     if run_time:
         tally.run_time_unknown.update(reasons)
     elif reasons:

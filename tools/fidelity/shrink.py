@@ -40,12 +40,17 @@ class Judged:
         """The configuration, both requests, the model's trace, and the differences."""
         pair = self.pair
         lines = [f"# seed {pair.placed.sample.seed}", render(self.preamble, 4) + pair.placed.text, "request:"]
-        lines += [repr(pair.arrival.request.encode()), f"to {pair.arrival.address}:{pair.arrival.port} from {pair.arrival.client}"]
+        lines += [
+            repr(pair.arrival.request.encode()),
+            f"to {pair.arrival.address}:{pair.arrival.port} from {pair.arrival.client}",
+        ]
         lines += [f"nginx: {pair.seen.answer[:600]!r}", *(f"{name} got: {data!r}" for name, data in pair.seen.upstream)]
         if self.trace is not None:
             outcome = self.trace.outcome
             lines.append(f"model: {outcome.kind} {outcome.status} {outcome.location!r} {outcome.body!r}")
-            lines += [f"  {d.step}: {d.chosen} ({d.why}) {d.origin.where if d.origin else ''}" for d in self.trace.decisions]
+            lines += [
+                f"  {d.step}: {d.chosen} ({d.why}) {d.origin.where if d.origin else ''}" for d in self.trace.decisions
+            ]
             lines += [f"  unknown: {reason}" for reason in unknown_reasons(self.trace)]
         lines += [f"DIFFERENT {difference}" for difference in self.differences]
         return "\n".join(lines)
@@ -57,7 +62,7 @@ def judge(batch: Batch, preamble: tuple[Node, ...] = ()) -> Iterator[Judged]:
     for pair in batch.pairs():
         try:
             answer = trace(batch.config, pair.arrival, build)
-        except Exception as error:  # noqa: BLE001  (a failure of the model is a finding like any other)
+        except Exception as error:
             yield Judged(pair, None, (Difference("failure", repr(error), None),), preamble)
             continue
         found = differences(answer, pair.seen, dict(pair.placed.places), build)

@@ -229,7 +229,7 @@ class Wire:
         inbound.switched = is_handshake(data)
         answer = _SWITCHING if inbound.switched else _OK
         try:
-            inbound.sock.send(answer[: -2] if data.startswith(b"HEAD ") and not inbound.switched else answer)
+            inbound.sock.send(answer[:-2] if data.startswith(b"HEAD ") and not inbound.switched else answer)
         except ConnectionError:
             pass
 
@@ -262,7 +262,9 @@ class Wire:
 
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
-_SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+_SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+)
 
 
 def is_handshake(data: bytes) -> bool:

@@ -18,6 +18,7 @@ _CHANGES: dict[str, tuple[tuple[Version, object], ...]] = {
     "sends_connection_close": (((0, 0, 0), True), ((1, 29, 7), False)),
     "host_first": (((0, 0, 0), False), ((1, 31, 4), True)),
     "drops_proxy_connection": (((0, 0, 0), False), ((1, 31, 0), True)),
+    "one_proxy_authorization": (((0, 0, 0), False), ((1, 31, 0), True)),
     "joins_duplicate_headers": (((0, 0, 0), False), ((1, 23, 0), True)),
     "http2_upstream": (((0, 0, 0), False), ((1, 29, 4), True)),
     "implicit_keepalive": (((0, 0, 0), False), ((1, 29, 7), True)),

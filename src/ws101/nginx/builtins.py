@@ -49,7 +49,7 @@ _EMPTY_BEFORE_THE_ANSWER = (
     "limit_conn_status: limit_req_status: upstream_addr: upstream_bytes_received: upstream_bytes_sent: "
     "upstream_cache_status: upstream_cache_etag: upstream_cache_last_modified: upstream_connect_time: "
     "upstream_header_time: upstream_response_length: upstream_response_time: upstream_status: http2: http3: "
-    "memcached_key: slice_range: proxy_internal_chunked:"
+    "memcached_key: slice_range:"
 )
 
 
@@ -89,6 +89,18 @@ def _argument(state: State, name: str) -> Value:
         if lower(part[: len(name) + 1]) == name + "=":
             return part[len(name) + 1 :]
     return None
+
+
+def _content_length(state: State) -> Value:
+    """The field, or how long a chunked body turned out to be (nginx: ngx_http_variable_content_length)."""
+    if state.received.chunked and state.read_length is not None:
+        return str(state.read_length)
+    return _header(state, "content_length")
+
+
+def _body_length(state: State) -> Value:
+    length = state.body_length
+    return length if isinstance(length, Unknown) else "" if length is None else str(length)
 
 
 def _cookie(state: State, name: str) -> Value:
@@ -176,7 +188,7 @@ def _only_with_tls(state: State) -> Value:
 BUILTINS: dict[str, Callable[[State], Value]] = {
     "args": lambda s: s.args,
     "binary_remote_addr": _binary_address,
-    "content_length": lambda s: _header(s, "content_length"),
+    "content_length": _content_length,
     "content_type": lambda s: _header(s, "content_type"),
     "document_root": _document_root,
     "document_uri": lambda s: s.uri,
@@ -187,7 +199,8 @@ BUILTINS: dict[str, Callable[[State], Value]] = {
     "nginx_version": lambda s: s.build.number,
     "proxy_add_x_forwarded_for": _forwarded_for,
     "proxy_host": lambda s: s.proxy_host,
-    "proxy_internal_body_length": lambda s: "" if s.body_length is None else str(s.body_length),
+    "proxy_internal_body_length": _body_length,
+    "proxy_internal_chunked": lambda s: s.body_length if isinstance(s.body_length, Unknown) else "",
     "proxy_port": lambda s: s.proxy_port,
     "query_string": lambda s: s.args,
     "realip_remote_addr": lambda s: s.arrival.client,

@@ -28,16 +28,25 @@ def unescape_redirect(text: str) -> str:
         char = text[at]
         if char == "?":
             break
-        if char == "%" and at + 2 < len(text) + 0 and {text[at + 1], text[at + 2]} <= _HEX:
-            code = int(text[at + 1 : at + 3], 16)
-            at += 3
-            if code == 0x3F:
-                return "".join(out) + "?" + text[at:]
-            out.append(chr(code) if 0x25 < code < 0x7F else text[at - 3 : at])
+        if char != "%":
+            out.append(char)
+            at += 1
             continue
-        out.append(char)
-        at += 1
+        plain, at = _unquoted(text, at + 1)
+        out.append(plain)
+        if plain == "?" and text[at - 1] != "?":
+            break
     return "".join(out) + text[at:]
+
+
+def _unquoted(text: str, at: int) -> tuple[str, int]:
+    """What stands for a ``%`` and what follows it, and where the text goes on; nginx drops what is no number."""
+    if text[at : at + 1] not in _HEX:
+        return text[at : at + 1], at + 1
+    if text[at + 1 : at + 2] not in _HEX:
+        return "", at + 2
+    code = int(text[at : at + 2], 16)
+    return (chr(code) if 0x25 < code < 0x7F else text[at - 1 : at + 2]), at + 2
 
 
 def split_args(uri: str) -> tuple[str, str]:

@@ -217,7 +217,8 @@ def _judged(
     method: str | None,
     unknown: list[Unknown],
 ) -> Forwarded:
-    faults, undecided = handshake_faults(plan.http_version, method, fates, state.body_length)
+    length = None if isinstance(state.body_length, Unknown) else state.body_length
+    faults, undecided = handshake_faults(plan.http_version, method, fates, length)
     tunnel = False if faults else None if undecided or plan.unknown else True
     seconds, origin = idle_timeout(state.scope)
     return Forwarded(
@@ -264,16 +265,21 @@ def _body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
         state.body_length = None if text is None else len(text)
         return text
     body = state.arrival.request.body
-    if received.chunked:
-        if not plan.buffers_body:
-            unknown.append(Unknown("how much of a chunked body has arrived when it is passed on unbuffered"))
-            return None
-        body = _dechunked(body)
-        state.body_length = len(body)
-    else:
+    if not received.chunked:
         state.body_length = received.content_length
         body = body[: received.content_length or 0]
+    elif _passes_as_it_comes(plan):
+        state.body_length = Unknown("how much of a chunked body has arrived when it is passed on unbuffered")
+        return None
+    else:
+        body = _dechunked(body)
+        state.body_length = state.read_length = len(body)
     return body if plan.passes_body else ""
+
+
+def _passes_as_it_comes(plan: _Plan) -> bool:
+    """Whether a chunked body is passed on before it is complete (nginx: ngx_http_proxy_handler)."""
+    return not plan.buffers_body and plan.passes_body and plan.http_version != "HTTP/1.0"
 
 
 def _dechunked(body: str) -> str:

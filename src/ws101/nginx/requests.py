@@ -66,7 +66,7 @@ _UNIQUE = frozenset(
         "authorization",
     )
 )
-_SPECIAL = _UNIQUE | {"host", "connection", "upgrade"}
+_SPECIAL = _UNIQUE | {"host", "connection", "upgrade", "proxy-authorization"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +185,7 @@ class _Head:
     settings: ClientSettings
     choose: Choose
     strict: bool
+    one_proxy_authorization: bool = False
     server: object = None
     host: tuple[str, int | None] | None = None
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -308,7 +309,7 @@ def read_request(request: Request, build: Build, default: ClientSettings, choose
     uri = normalise_uri(line.target or "/", default.merge_slashes, line.target[:1] == "?")
     if uri is None:
         return _INVALID_REQUEST
-    head = _Head(default, choose, build.does("strict_host"))
+    head = _Head(default, choose, build.does("strict_host"), build.does("one_proxy_authorization"))
     refused = head.take_host(line.host, "client sent invalid host in request line")
     if refused is None and line.number >= 1000:
         refused = _header_lines(head, lines, buffers)

@@ -59,7 +59,8 @@ class State:
     forced: Directive | None = None
     proxy_host: str = ""
     proxy_port: str = ""
-    body_length: int | None = None
+    body_length: int | Unknown | None = None
+    read_length: int | None = None
     decisions: list[Decision] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
 

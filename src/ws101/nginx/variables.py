@@ -114,7 +114,8 @@ def _work_out(state: State, name: str) -> tuple[str | Unknown, bool]:
         return (source if isinstance(source, Unknown) else split.lookup(source)), True
     builtin = BUILTINS.get(name)
     if builtin is not None:
-        return builtin(state) or "", is_cacheable(name)
+        value = builtin(state) or ""
+        return value, is_cacheable(name) and (value != "" or name != "content_length")
     for prefix, lookup in PREFIXES:
         if name.startswith(prefix) and len(name) > len(prefix):
             return lookup(state, name[len(prefix) :]) or "", is_cacheable(prefix)
