@@ -19,11 +19,20 @@ from ws101.text import printable
 
 __all__ = ["apply_and_report", "as_json", "class_of", "ending_of", "steps_of"]
 
-_EXIT_CODES = {"proven": 0, "unproven": 0, "delivered": 1, "rolled-back": 1, "damaged": 2, "not-started": 2}
+_EXIT_CODES = {
+    "proven": 0,
+    "undone": 0,
+    "unproven": 0,
+    "delivered": 1,
+    "rolled-back": 1,
+    "damaged": 2,
+    "not-started": 2,
+}
 _WORDS = {
     "proven": ("good", "PROVEN"),
     "delivered": ("warning", "DELIVERED"),
     "unproven": ("warning", "KEPT, NOT PROVEN"),
+    "undone": ("good", "TAKEN BACK"),
     "rolled-back": ("error", "PUT BACK"),
     "damaged": ("error", "NOT AS IT WAS"),
     "not-started": ("error", "NOTHING CHANGED"),
@@ -64,12 +73,14 @@ def _progress(console: Console) -> Callable[[str, Watched, Measured], None]:
 
 
 def class_of(outcome: Outcome, proof: LiveProof | None = None) -> str:
-    """How a change ended, in one word for programs."""
+    """How a change ended, in one word for programs; without a proof it is one that took another back."""
     if isinstance(outcome, NotStarted):
         return "not-started"
     if isinstance(outcome, RolledBack):
         return "rolled-back" if outcome.restored else "damaged"
-    if proof is not None and proof.delivered:
+    if proof is None:
+        return "undone"
+    if proof.delivered:
         return "delivered"
     return "proven" if outcome.proven else "unproven"
 
@@ -77,7 +88,9 @@ def class_of(outcome: Outcome, proof: LiveProof | None = None) -> str:
 def ending_of(outcome: Outcome, proof: LiveProof | None = None) -> Ending:
     """How a change ended, for people."""
     role, word = _WORDS[class_of(outcome, proof)]
-    said = outcome.reason
+    said = outcome.reason if proof is not None else "the files are as they were before the change"
+    if isinstance(outcome, RolledBack | NotStarted):
+        said = outcome.reason
     if proof is not None and proof.delivered:
         said = f"{'; '.join(proof.delivered)}; if it wants credentials, pass --header"
     if isinstance(outcome, RolledBack) and not outcome.restored:

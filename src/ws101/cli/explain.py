@@ -57,7 +57,8 @@ def command(
     arrivals = [asked.arrival(plain=kind) for kind in kinds]
     loaded = Inputs(roots, nginx, nginx_version).load_conf(conf, asked.endpoint)
     subject, shown = loaded.subject, asked.endpoint.url
-    results = [variants.trace_all(subject.config, arrival, subject.builds) for arrival in arrivals]
+    exact, builds = output == "json", subject.builds
+    results = [variants.trace_all(subject.config, arrival, builds, exact=exact) for arrival in arrivals]
     console = Console.of(sys.stdout, color)
     if output == "json":
         report = json.explain(shown, subject, results[0])

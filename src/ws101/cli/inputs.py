@@ -5,6 +5,7 @@ Nothing here runs nginx for more than ``-V``, and nothing is written.
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
 import sys
@@ -25,6 +26,13 @@ __all__ = ["Inputs", "Loaded"]
 
 _STDIN_LIMIT = 256 * 1024 * 1024
 _STDIN_NAME = "<stdin>"
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.ELOOP: "its symbolic links form a loop",
+}
 _TYPICAL = frozenset(
     (
         *("http", "events", "server", "location", "upstream", "map", "geo", "include", "listen", "server_name"),
@@ -103,7 +111,7 @@ class Inputs:
         if given == "-":
             return self._from_memory(_read_stdin(), _STDIN_NAME, given)
         main = _main_file(disk, _config_name(disk, given), given)
-        data = disk.read(main)
+        data = _read(disk, main)
         if looks_like_dump(data):
             return self._from_memory(data, main, given)
         config = Config(disk, main, inside=posixpath.dirname(main))
@@ -185,6 +193,20 @@ def _config_name(disk: DiskFiles, given: str) -> str:
         if path == here or path.startswith(here.rstrip("/") + "/"):
             return prefix.rstrip("/") + path[len(here.rstrip("/")) :]
     return path
+
+
+def _read(disk: DiskFiles, path: str) -> bytes:
+    try:
+        return disk.read(path)
+    except OSError as error:
+        raise _unreadable(error, path) from None
+
+
+def _unreadable(error: OSError, path: str) -> InputError:
+    """Why a file can't be read, and what to do about it."""
+    reason = _REASONS.get(error.errno or 0) or error.strerror or str(error)
+    remedy = "run it with the rights to read this file" if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return InputError(f"cannot read the configuration: {reason}", where=printable(path), help=remedy)
 
 
 def _absolute(path: str) -> str:

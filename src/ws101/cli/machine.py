@@ -12,7 +12,6 @@ from pathlib import Path
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, find_nginx, read_binary
-from ws101.host.doctor import is_here
 from ws101.host.files import os_path
 from ws101.host.process import Master, compiled, masters, oldest_worker_started
 from ws101.nginx.config import Config
@@ -75,6 +74,8 @@ def _program(master: Master) -> NginxBinary | None:
 
 def concerns(config: Config, endpoint: Endpoint) -> bool:
     """Whether a configuration of this machine can be what answers at an address: it listens there, and it is here."""
+    from ws101.host.doctor import is_here
+
     servers = config.servers
     listening = any(_listens(server.all("listen"), endpoint.port) for server in servers)
     names = [lower(name) for server in servers for placed in server.all("server_name") for name in placed.args]

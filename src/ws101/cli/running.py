@@ -22,7 +22,7 @@ def run(args: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if args is None else args)
     errors = Console.of(sys.stderr)
     try:
-        code = command_line.main(front_door(given), prog_name=PROGRAM, standalone_mode=False)
+        code = _invoke(given)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
         return 130
@@ -36,6 +36,16 @@ def run(args: Sequence[str] | None) -> int:
     except Exception as error:
         return _defect(errors, error)
     return code if isinstance(code, int) else 0
+
+
+def _invoke(given: list[str]) -> object:
+    if "_WS101_COMPLETE" in os.environ:  # a shell asks how the line may go on
+        return command_line.main(given, prog_name=PROGRAM, standalone_mode=False)
+    try:
+        with command_line.make_context(PROGRAM, front_door(given)) as context:
+            return command_line.invoke(context)
+    except click.exceptions.Exit as done:
+        return done.exit_code
 
 
 def _report(console: Console, what: str, where: str, remedy: str, code: int) -> int:

@@ -106,7 +106,7 @@ def excerpt(
     """
     lines: list[str] = []
     paths = dict.fromkeys(mark.span.path for mark in marks)
-    widest = max((_last_line(sources, mark) + context for mark in marks), default=1)
+    widest = max((_last_line(sources, mark, context) for mark in marks), default=1)
     gutter = len(str(widest))
     for number, path in enumerate(paths):
         mine = [mark for mark in marks if mark.span.path == path]
@@ -120,9 +120,14 @@ def excerpt(
     return lines
 
 
-def _last_line(sources: Mapping[str, Source], mark: Mark) -> int:
+def _last_line(sources: Mapping[str, Source], mark: Mark, context: int) -> int:
+    """The last line that is shown for a mark."""
     source = sources.get(mark.span.path)
-    return source.line(min(mark.span.end, len(source.text))) if source else 1
+    return min(source.line(mark.span.start) + context, _line_count(source)) if source else 1
+
+
+def _line_count(source: Source) -> int:
+    return source.text.count("\n") + (0 if source.text.endswith("\n") else 1)
 
 
 def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, context: int) -> list[str]:
@@ -130,7 +135,7 @@ def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, cont
     by_line: dict[int, list[Mark]] = {}
     for mark in marks:
         by_line.setdefault(source.line(mark.span.start), []).append(mark)
-    last = source.text.count("\n") + (0 if source.text.endswith("\n") else 1)
+    last = _line_count(source)
     wanted = sorted({n for line in by_line for n in range(line - context, line + context + 1) if 1 <= n <= last})
     lines, previous = [], 0
     for number in wanted:

@@ -10,7 +10,7 @@ from ws101.report.diff import diff_lines, paint_diff
 from ws101.report.excerpt import Mark, excerpt
 from ws101.report.style import Style, wrap
 from ws101.report.subject import Subject
-from ws101.report.terminal.explain import labelled, tunnel_line, unknown_lines
+from ws101.report.terminal.explain import labelled, timeout_line, tunnel_line, unknown_lines
 from ws101.report.terminal.hops import hop_rows, hops
 from ws101.report.terminal.probe import ANSWERED, banner
 from ws101.report.texts import field, seconds
@@ -83,7 +83,7 @@ def _cause(cause: RootCause, number: int, subject: Subject | None, style: Style)
     for clause in cause.evidence:
         first, *rest = wrap(printable(clause), style.width - 6)
         lines += [f"  {style.glyph('bullet')} {first}", *(f"    {line}" for line in rest)]
-    if cause.help:
+    if cause.help and (cause.fix is None or cause.help != cause.fix.title):
         first, *rest = wrap(printable(cause.help), style.width - 10)
         lines += [f"  {style.paint('good', 'help')}: {first}", *(f"        {line}" for line in rest)]
     return lines
@@ -102,7 +102,9 @@ def _path(found: Diagnosis, subject: Subject | None, style: Style) -> list[str]:
         subject.config.prefix if subject else "",
     )
     lines = [*hops(rows, style, upstream=upstream)]
-    if forwarded.tunnel is not True:
+    if forwarded.tunnel:
+        lines += ["", *labelled("timeout", timeout_line(forwarded, subject.config.prefix if subject else ""), style)]
+    else:
         lines += ["", *labelled("tunnel", tunnel_line(forwarded, style), style)]
     return [*lines, ""]
 

@@ -13,7 +13,7 @@ from ws101.report.terminal.hops import hop_rows, hops
 from ws101.report.texts import joined, seconds, shown_where
 from ws101.text import printable
 
-__all__ = ["FAULTS", "explain", "labelled", "tunnel_line", "unknown_lines"]
+__all__ = ["FAULTS", "explain", "labelled", "timeout_line", "tunnel_line", "unknown_lines"]
 
 _STEP_WIDTH = 10
 _INDENT = _STEP_WIDTH + 4
@@ -80,7 +80,7 @@ def _one(trace: Trace, subject: Subject, style: Style) -> list[str]:
     lines += ["", *hops(rows, style, upstream=name), ""]
     lines += labelled("tunnel", tunnel_line(forwarded, style), style)
     if forwarded.tunnel is not False:
-        lines += labelled("timeout", _timeout_line(forwarded, base), style)
+        lines += labelled("timeout", timeout_line(forwarded, base), style)
     return [*lines, ""]
 
 
@@ -130,7 +130,8 @@ def tunnel_line(forwarded: Forwarded, style: Style) -> str:
     return f"{style.paint('error', 'no')}: the backend gets no valid opening handshake; {why}"
 
 
-def _timeout_line(forwarded: Forwarded, base: str) -> str:
+def timeout_line(forwarded: Forwarded, base: str) -> str:
+    """How long the tunnel may stay silent, and what decides it."""
     if forwarded.idle_timeout is None:
         return "unknown"
     set_by = shown_where(forwarded.idle_origin, base)

@@ -92,7 +92,7 @@ def _told(fates: list[HeaderFate]) -> list[HeaderFate]:
 def _field(sent: str, fate: HeaderFate, forwarded: Forwarded, base: str) -> Row:
     """A field that nginx sets, passes or cuts."""
     shown = masked(Request("GET", "/", headers=((fate.name, fate.value),))).headers[0][1]
-    place = shown_where(fate.origin, base)
+    place = shown_where(fate.origin, base).rpartition("/")[2]
     said = _SAID.get(fate.fate, "").format(place=place, why=printable(fate.why))
     lost = lower(fate.name) in _NEEDED and any(fault.startswith(lower(fate.name)) for fault in forwarded.faults)
     return Row(sent, said, field(fate.name, shown) if fate.value else "", lost)
