@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from ws101.cli.changing import ApplyOptions, apply_fix
 from ws101.cli.console import Console
-from ws101.cli.fix import show_diff
 from ws101.cli.inputs import Loaded
+from ws101.cli.showing import show_diff
 from ws101.fix import FixResult
 from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack
 from ws101.host.proof import LiveProof, Measured, Watched

@@ -140,24 +140,12 @@ def _report(
 
         out.write_data(dump(fixed(result, loaded.subject, written=written)))
         return
+    from ws101.cli.showing import show_diff
     from ws101.report.terminal.fix import notes as as_text
 
     show_diff(loaded, result, out)
     commands = [("written", path) for path in written] or _next(loaded, result, urls)
     notes.write(as_text(result, loaded.subject, notes.style, commands=commands))
-
-
-def show_diff(loaded: Loaded, result: FixResult, out: Console) -> None:
-    """Coloured and masked on a terminal; elsewhere byte for byte, so that ``patch`` takes it."""
-    from ws101.report.diff import paint_diff, text_diff_lines
-
-    lines = list(text_diff_lines(loaded.config.sources, result.texts))
-    if not lines:
-        return
-    if out.stream.isatty() or out.style.color:
-        out.write("\n".join(paint_diff(lines, out.style)) + "\n")
-    else:
-        out.write_bytes("".join(lines).encode("latin-1"))
 
 
 def _next(loaded: Loaded, result: FixResult, urls: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from ws101.errors import UsageError
 __all__ = ["COMMANDS", "PROGRAM", "Entry", "command_line", "front_door", "program_path"]
 
 PROGRAM = "ws101"
+"""The name it is called by."""
 
 
 @dataclass(frozen=True, slots=True)

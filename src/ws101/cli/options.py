@@ -35,6 +35,7 @@ conf_option = click.option(
     metavar="PATH",
     help="The configuration: nginx.conf, its folder, an 'nginx -T' dump, or - for standard input.",
 )
+"""``--conf``."""
 
 roots_option = click.option(
     "--root",
@@ -43,16 +44,19 @@ roots_option = click.option(
     metavar="PREFIX=FOLDER",
     help="Where a copy of another machine's folder lies: /etc/nginx=./nginx.",
 )
+"""``--root``."""
 
 header_option = click.option(
     "--header", "-H", "headers", multiple=True, metavar="'Name: value'", help="A header field to send; repeatable."
 )
+"""``--header``."""
 
 nginx_options = _joined(
     roots_option,
     click.option("--nginx", "nginx", metavar="PATH", help="The nginx program to ask for its version."),
     click.option("--nginx-version", metavar="V", help="Read the configuration as this version does: 1.22.1."),
 )
+"""Which nginx, and where a copy of its files lies."""
 
 connection_options = _joined(
     header_option,
@@ -69,6 +73,7 @@ connection_options = _joined(
         help="How long to wait for each step.",
     ),
 )
+"""How to connect."""
 
 
 def output_options(*formats: str) -> Callable[[_F], _F]:
@@ -84,8 +89,10 @@ def output_options(*formats: str) -> Callable[[_F], _F]:
 url_option = click.option(
     "--url", "urls", multiple=True, metavar="URL", help="An address that is meant for WebSockets; repeatable."
 )
+"""``--url``."""
 
 rule_options = _joined(
     click.option("--select", multiple=True, metavar="RULE", help="Run only this rule; repeatable."),
     click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule out; repeatable."),
 )
+"""Which rules run."""

@@ -15,6 +15,7 @@ from ws101.text import Source, Span
 __all__ = ["Json", "dump", "finding", "fix", "headers", "nginx", "request", "span_start", "unknown"]
 
 Json = dict[str, Any]
+"""A JSON object."""
 
 
 def dump(report: Json) -> str:
