@@ -128,7 +128,7 @@ def fix(
     now, applied = config, []
     before: CheckReport | None = None
     for _ in range(ROUNDS):
-        report = proven(check(now, builds, options, rules=rules), options)
+        report = proven(check(now, builds, options, rules=rules), options, None if unsafe else config)
         before = before or report
         chosen = _choose(report.entries, unsafe=unsafe)
         if not chosen:
@@ -142,22 +142,29 @@ def fix(
         applied += chosen
         now = after
     else:
-        report = proven(check(now, builds, options, rules=rules), options)
+        report = proven(check(now, builds, options, rules=rules), options, None if unsafe else config)
     assert before is not None, "there is at least one round"
     texts = dict(now.files.texts) if isinstance(now.files, Overlay) and now is not config else {}
     kept = config.files.texts if isinstance(config.files, Overlay) else {}
     return FixResult({p: t for p, t in texts.items() if kept.get(p) != t}, tuple(applied), report, before)
 
 
-def proven(report: CheckReport, options: Options) -> CheckReport:
-    """The report with the safety of its fixes proven: those that change another request's outcome become unsafe."""
+def proven(report: CheckReport, options: Options, baseline: Config | None = None) -> CheckReport:
+    """The report with the safety of its fixes proven: those that change another request's outcome become unsafe.
+
+    Args:
+        report: What the rules said.
+        options: What they were asked.
+        baseline: The configuration whose outcomes must stay; that of the report if None.
+    """
+    baseline = baseline or report.config
     entries = [_shared(entry, report) for entry in report.entries]
     claimed = _compatible([entry for entry in entries if _is_safe(entry.finding.fix)])
-    reasons = _refuted(report, options, claimed)
+    reasons = _refuted(report, options, baseline, claimed)
     rest = [e for e in entries if _is_safe(e.finding.fix) and e not in claimed]
     while rest:
         group = _compatible(rest)
-        reasons |= _refuted(report, options, group)
+        reasons |= _refuted(report, options, baseline, group)
         rest = [entry for entry in rest if entry not in group]
     return replace(report, entries=tuple(_demoted(e, reasons[id(e)]) if id(e) in reasons else e for e in entries))
 
@@ -173,20 +180,25 @@ def _demoted(entry: Entry, reason: str) -> Entry:
     return replace(entry, finding=replace(entry.finding, fix=unsafe))
 
 
-def _refuted(report: CheckReport, options: Options, entries: Sequence[Entry]) -> dict[int, str]:
+def _refuted(report: CheckReport, options: Options, baseline: Config, entries: Sequence[Entry]) -> dict[int, str]:
     """Of fixes that call themselves safe: those that are not, and why."""
-    if not entries or not _differences(report, options, entries):
+    found = _differences(report, options, baseline, entries) if entries else ()
+    if not found:
         return {}
     if len(entries) == 1:
-        return {id(entries[0]): _differences(report, options, entries)[0].text}
+        return {id(entries[0]): found[0].text}
     middle = len(entries) // 2
-    return _refuted(report, options, entries[:middle]) | _refuted(report, options, entries[middle:])
+    halves = (entries[:middle], entries[middle:])
+    one, other = (_refuted(report, options, baseline, half) for half in halves)
+    return one | other
 
 
-def _differences(report: CheckReport, options: Options, entries: Sequence[Entry]) -> tuple[Difference, ...]:
+def _differences(
+    report: CheckReport, options: Options, baseline: Config, entries: Sequence[Entry]
+) -> tuple[Difference, ...]:
     edits = [edit for entry in entries if entry.finding.fix for edit in entry.finding.fix.edits]
     after = with_edits(report.config, edits)
-    return same_outcomes(report.config, after, report.builds, options)
+    return same_outcomes(baseline, after, report.builds, options)
 
 
 def _shared(entry: Entry, report: CheckReport) -> Entry:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from ws101.edit import insert_before
 from ws101.findings import Fix, Level
 from ws101.nginx.config import Scope
+from ws101.nginx.locations import location_name
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -85,7 +86,7 @@ def check(context: Context) -> Iterator[Found]:
         assert scope.opener is not None, "a location has an opener"
         found.setdefault(scope.opener.directive, (scope, []))[1].append(url)
     for opener, (scope, urls) in found.items():
-        name = opener.args[-1]
+        name = location_name(scope).name
         asked = name.removesuffix("/")
         yield Found(
             f"there is only {show(scope.title)}, so nginx answers {show(asked)} with a redirect to {show(name)}, "

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.inherit import level_of
+from ws101.nginx.locations import location_name
 from ws101.nginx.maps import map_tables
 from ws101.nginx.outcome import Trace
 from ws101.nginx.templates import parse_template
@@ -79,11 +80,10 @@ def slash_redirect(trace: Trace) -> Scope | None:
     Source: src/http/ngx_http_core_module.c:ngx_http_core_find_static_location (auto_redirect).
     """
     outcome = trace.outcome
-    opener = outcome.scope.opener if outcome.scope is not None else None
-    if outcome.kind != "redirected" or outcome.status != 301 or opener is None or opener.name != "location":
+    if outcome.kind != "redirected" or outcome.status != 301 or outcome.scope is None:
         return None
     path = trace.arrival.request.target.partition("?")[0]
-    return outcome.scope if opener.args and opener.args[-1] == path + "/" else None
+    return outcome.scope if location_name(outcome.scope).name == path + "/" else None
 
 
 def is_upgrade_map(config: Config, name: str) -> bool:
@@ -167,8 +167,8 @@ class _Finder:
         return Intent.HINTED, f'"{hint}" is in its name'
 
     def _hint(self, route: Route) -> str | None:
-        opener = location_of(route.location).opener
-        return hinted_by(opener.args) if opener is not None and opener.name == "location" else None
+        location = location_of(route.location)
+        return hinted_by(location) if location.kind == "location" else None
 
     def _attempts(self, level: Scope) -> bool:
         if level not in self.attempts:
@@ -203,30 +203,19 @@ class _Finder:
         """For each server: the prefix locations with upgrade fields whose names hint at nothing, with their names."""
         found: dict[Scope, list[tuple[str, Scope]]] = defaultdict(list)
         for route in self.routes:
-            opener = route.location.opener
-            if self.own[route.location] and opener is not None and self._hint(route) is None:
-                name = _prefix(opener)
-                if name is not None:
-                    found[route.server].append((name, route.location))
+            name = location_name(location_of(route.location))
+            if self.own[route.location] and name.modifier in ("", "^~") and self._hint(route) is None:
+                found[route.server].append((name.name, route.location))
         return found
 
     def _example(self, route: Route) -> Scope | None:
         """The location with upgrade fields that would answer here if this one did not exist."""
-        opener = location_of(route.location).opener
-        if opener is None or self.own[route.location]:
+        if self.own[route.location]:
             return None
-        own = opener.args[-1] if opener.args else ""
+        own = location_name(location_of(route.location)).name
         candidates = [
             (len(name), scope)
             for name, scope in self.examples.get(route.server, ())
             if scope is not route.location and (own.startswith(name) or name == "/")
         ]
         return max(candidates, key=lambda c: c[0])[1] if candidates else None
-
-
-def _prefix(opener: Placed) -> str | None:
-    """The name of a prefix location; None for another kind."""
-    args = opener.args
-    if len(args) == 1 and args[0].startswith("/"):
-        return args[0]
-    return args[1] if len(args) == 2 and args[0] == "^~" else None

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
+from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import Arrival, Forwarded, Trace
 from ws101.nginx.trace import answer, trace
 from ws101.rules.base.aims import Aim, Intent, find_aims, location_of, slash_redirect
@@ -192,15 +193,11 @@ def serves_websockets_alone(aim: Aim) -> bool:
     is exact or a prefix other than ``/``, and hints at no library that also polls.
     """
     scope = location_of(aim.scope)
-    opener = scope.opener
-    if opener is None or opener.name != "location":
-        return False
-    if refuses_plain(scope):
-        return True
-    args = opener.args
-    is_prefix = len(args) == 1 or (len(args) == 2 and args[0] in ("=", "^~"))
-    names_path = is_prefix and args[-1].startswith("/") and args[-1] != "/"
-    return names_path and aim.intent is not Intent.HINTED and not is_polling(args)
+    if scope.kind != "location" or refuses_plain(scope):
+        return scope.kind == "location"
+    name = location_name(scope)
+    names_path = name.modifier in ("", "=", "^~") and name.name.startswith("/") and name.name != "/"
+    return names_path and aim.intent is not Intent.HINTED and not is_polling(scope)
 
 
 def refuses_plain(scope: Scope) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from ws101.nginx.config import Scope
+from ws101.nginx.locations import LocationName, location_name
 from ws101.text import lower
 
 __all__ = ["POLLING", "hinted_by", "is_polling", "segments"]
@@ -21,24 +23,24 @@ SEGMENTS = POLLING | frozenset(
 _REGEX_NOISE = re.compile(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
 
 
-def segments(args: tuple[str, ...]) -> tuple[str, ...]:
-    """The whole path segments that a location's arguments name, in lower case.
+def segments(name: LocationName) -> tuple[str, ...]:
+    """The whole path segments that a location's name holds, in lower case.
 
     A regular expression gives the segments that stand in it literally: ``~ ^/(ws|chat)/`` gives ``ws`` and ``chat``.
     """
-    if not args or args[-1].startswith("@"):
+    if name.modifier == "@":
         return ()
-    path = args[-1]
-    if args[0] in ("~", "~*"):
+    path = name.name
+    if name.is_regex:
         path = _REGEX_NOISE.sub(lambda match: match[1] or "/", path)
     return tuple(lower(part) for part in path.split("/") if part)
 
 
-def hinted_by(args: tuple[str, ...]) -> str | None:
+def hinted_by(location: Scope) -> str | None:
     """The segment of a location's name that hints at WebSockets; None if there is none."""
-    return next((part for part in segments(args) if part in SEGMENTS), None)
+    return next((part for part in segments(location_name(location)) if part in SEGMENTS), None)
 
 
-def is_polling(args: tuple[str, ...]) -> bool:
+def is_polling(location: Scope) -> bool:
     """Whether a location's name hints at a library that falls back to plain HTTP on the same path."""
-    return any(part in POLLING for part in segments(args))
+    return any(part in POLLING for part in segments(location_name(location)))

@@ -87,8 +87,7 @@ class _Comparison:
         self.new = new
         self.build = build
         self.before, self.after = _keyed_pair(old, new)
-        context = Context(Shared(old, (build,), options), build)
-        self.alone = {location_of(aim.scope) for aim in context.aims if context.alone(aim)}
+        self.alone = _alone(old, build, options) | _alone(new, build, options)
 
     def run(self) -> Iterator[Difference]:
         """The differences."""
@@ -107,7 +106,7 @@ class _Comparison:
     def _pair(self, old: Route, new: Route, method: str) -> str | None:
         """What differs for a request that has reached a route."""
         request = plain_request(_path(old.location), method=method)
-        alone = location_of(old.location) in self.alone
+        alone = not self.alone.isdisjoint((location_of(old.location), location_of(new.location)))
         before, after = answer(old, request, self.build).outcome, answer(new, request, self.build).outcome
         return _difference(before, after, alone=alone)
 
@@ -119,6 +118,12 @@ class _Comparison:
             return None if location_name(location_of(route.location)).modifier == "@" else "it is new"
         before, after = (trace(config, arrival, self.build).outcome for config in (self.old, self.new))
         return _difference(before, after, alone=False)
+
+
+def _alone(config: Config, build: Build, options: Options) -> set[Scope]:
+    """The locations that serve WebSockets alone."""
+    context = Context(Shared(config, (build,), options), build)
+    return {location_of(aim.scope) for aim in context.aims if context.alone(aim)}
 
 
 def _keyed_pair(old: Config, new: Config) -> tuple[dict[Key, Route], dict[Key, Route]]:
