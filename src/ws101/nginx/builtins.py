@@ -45,7 +45,7 @@ RUN_TIME = frozenset(
 """Variables whose value only a running nginx knows."""
 
 _EMPTY_BEFORE_THE_ANSWER = (
-    "body_bytes_sent:0 bytes_sent:0 limit_rate:0 request_completion: request_body_file: pipe:. gzip_ratio: "
+    "limit_rate:0 request_completion: request_body_file: pipe:. gzip_ratio: "
     "limit_conn_status: limit_req_status: upstream_addr: upstream_bytes_received: upstream_bytes_sent: "
     "upstream_cache_status: upstream_cache_etag: upstream_cache_last_modified: upstream_connect_time: "
     "upstream_header_time: upstream_response_length: upstream_response_time: upstream_status: http2: http3: "
@@ -96,6 +96,13 @@ def _content_length(state: State) -> Value:
     if state.received.chunked and state.read_length is not None:
         return str(state.read_length)
     return _header(state, "content_length")
+
+
+def _bytes_sent(state: State) -> Value:
+    """Nothing yet, unless "100 Continue" went out."""
+    if _header(state, "expect") is None:
+        return "0"
+    return Unknown("whether 100 Continue has been sent")
 
 
 def _body_length(state: State) -> Value:
@@ -188,6 +195,8 @@ def _only_with_tls(state: State) -> Value:
 BUILTINS: dict[str, Callable[[State], Value]] = {
     "args": lambda s: s.args,
     "binary_remote_addr": _binary_address,
+    "body_bytes_sent": _bytes_sent,
+    "bytes_sent": _bytes_sent,
     "content_length": _content_length,
     "content_type": lambda s: _header(s, "content_type"),
     "document_root": _document_root,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ws101.http1 import Request
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
-from ws101.nginx.directives import parse_time
+from ws101.nginx.directives import parse_size, parse_time
 from ws101.nginx.escapes import escape_uri
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import location_name
@@ -25,7 +25,7 @@ from ws101.nginx.upstreams import find_block, locate, names_a_host
 from ws101.nginx.variables import evaluate
 from ws101.text import lower
 
-__all__ = ["BadGateway", "forwarded", "governing_handler", "idle_timeout"]
+__all__ = ["BadGateway", "body_limit", "forwarded", "governing_handler", "idle_timeout"]
 
 _DEFAULTS = (
     ("Host", "$proxy_host"),
@@ -40,6 +40,7 @@ _DEFAULTS = (
 )
 _CACHE_DEFAULTS = ("If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "Range", "If-Range")
 _DEFAULT_TIMEOUT = 60.0
+_DEFAULT_BODY = 1 << 20
 
 
 class BadGateway(Exception):
@@ -194,6 +195,7 @@ def forwarded(state: State) -> Forwarded:
         return _other_protocol(state, plan)
     url = _url(state, plan)
     state.proxy_host, state.proxy_port = url.host_header, url.port_text
+    _refuse_large(state)
     upstream = locate(state.config, state.build, url, plan.handler)
     _needs_resolver(state, plan, url)
     unknown = list(plan.unknown)
@@ -246,6 +248,22 @@ def _url(state: State, plan: _Plan) -> ProxyUrl:
     if url.uri.startswith("?"):
         return ProxyUrl(url.tls, url.host, url.port, url.no_port, url.is_unix, "/" + url.uri)
     return url
+
+
+def body_limit(scope: Scope) -> tuple[int | None, Placed | None]:
+    """The most bytes a body may have and who says so; None without a limit."""
+    setting = effective(scope, "client_max_body_size")
+    limit = _DEFAULT_BODY if setting.text is None else parse_size(setting.text, offset=True)
+    return limit or None, setting.origin
+
+
+def _refuse_large(state: State) -> None:
+    """A chunked body shows its length only when it is read (nginx: ngx_http_request_body_chunked_filter)."""
+    if not state.received.chunked:
+        return
+    limit, origin = body_limit(state.scope)
+    if limit is not None and len(_dechunked(state.arrival.request.body)) > limit:
+        raise BadGateway(413, "client intended to send too large chunked body", origin)
 
 
 def _needs_resolver(state: State, plan: _Plan, url: ProxyUrl) -> None:

@@ -430,6 +430,8 @@ def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:
             head.close = True
         elif "keep-alive" in lower(value):
             head.close = False
+    elif kind == "proxy-authorization" and not head.one_proxy_authorization:
+        return None
     elif kind in head.unique:
         what = "host header" if kind == "host" else "header line"
         previous = ": ".join(head.unique[kind])

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.escapes import escape_args, unescape_redirect
-from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex
+from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.state import State, Unanswerable
-from ws101.nginx.templates import Template, Variable, parse_template
+from ws101.nginx.templates import Template, parse_template
 from ws101.nginx.variables import evaluate, evaluate_text, remember_captures, variable
 
 __all__ = ["HANDLERS", "Returned", "is_redirect", "own_handler", "run_script"]
@@ -90,7 +90,7 @@ Step = tuple[bool, Returned | None]
 
 
 def _set(state: State, placed: Placed) -> Step:
-    name, value = placed.args[0].removeprefix("$").lower(), evaluate_text(state, placed.args[1])
+    name, value = placed.args[0].removeprefix("$").lower(), _quoted(state, placed.args[1])
     if name == "args":
         if isinstance(value, Unknown):
             raise Unanswerable(value)
@@ -128,10 +128,8 @@ def _return(state: State, placed: Placed) -> Step:
 
 def _rewrite(state: State, placed: Placed) -> Step:
     pattern, replacement, *rest = placed.args
-    match = _search(pattern, state.uri, placed, caseless=False)
-    if match is None:
+    if not _matches(state, pattern, state.uri, placed, caseless=False):
         return False, None
-    remember_captures(state, match)
     flag = rest[0] if rest else ""
     redirect = flag in ("redirect", "permanent") or replacement.startswith(_ABSOLUTE)
     state.internal, state.valid_unparsed_uri = True, False
@@ -172,32 +170,46 @@ def _redirected(state: State, placed: Placed, template: Template, keeps_args: bo
 
 def _expand(state: State, template: Template, *, escaped: bool) -> str:
     """A replacement's text; captures are escaped in arguments and redirects if the client's URI was."""
-    if template.error:
-        raise Unanswerable(Unknown(template.error))
-    quote = escaped and (state.received.quoted_uri or state.received.plus_in_uri)
-    out: list[str] = []
+    value = _quoted_value(state, template) if escaped else evaluate(state, template)
+    if isinstance(value, Unknown):
+        raise Unanswerable(value)
+    return value
+
+
+def _quoted(state: State, text: str) -> str | Unknown:
+    """The value of an argument of ``set`` or ``if`` (nginx: ngx_http_script_complex_value_code)."""
+    return _quoted_value(state, parse_template(text))
+
+
+def _quoted_value(state: State, template: Template) -> str | Unknown:
+    """A value in which captures are escaped if the client's URI was (nginx: ngx_http_script_copy_capture_code)."""
+    if not template.has_captures or not (state.received.quoted_uri or state.received.plus_in_uri):
+        return evaluate(state, template)
+    captures = state.captures
+    parts: list[str] = []
     for part in template.parts:
-        value: str | Unknown
-        if isinstance(part, str):
-            value = part
-        elif isinstance(part, Variable):
-            value = variable(state, part.name)
-        else:
-            value = evaluate(state, Template((part,)))
-            value = escape_args(value) if quote and isinstance(value, str) else value
+        value = evaluate(state, Template((part,)))
         if isinstance(value, Unknown):
-            raise Unanswerable(value)
-        out.append(value)
-    return "".join(out)
+            return value
+        parts.append(escape_args(value) if isinstance(part, int) else value)
+    if state.captures is not captures:
+        return Unknown("a map's regular expression changes $1 in the middle of the value that uses it")
+    return "".join(parts)
 
 
-def _search(pattern: str, subject: str, placed: Placed, *, caseless: bool) -> Match | None:
+def _matches(state: State, pattern: str, subject: str, placed: Placed, *, caseless: bool) -> bool:
+    """Search, and let ``$1`` be seen; without a match ``$1`` is empty (nginx: ngx_http_script_regex_start_code)."""
     try:
-        return compile_regex(pattern, caseless=caseless).search(subject)
+        match = compile_regex(pattern, caseless=caseless).search(subject)
     except RegexError as error:
         raise Unanswerable(Unknown(error.message, placed)) from error
     except Undecided as undecided:
         raise Unanswerable(Unknown(undecided.reason, placed)) from undecided
+    if match is None:
+        state.captures = None
+    else:
+        remember_captures(state, match)
+    return match is not None
 
 
 _STEPS = {"set": _set, "break": _break, "return": _return, "rewrite": _rewrite}
@@ -237,7 +249,7 @@ def _holds(state: State, placed: Placed, words: list[str]) -> bool:
         return _compare(state, placed, value, words[1:])
     test = words[0].removeprefix("!")
     if test in _FILE_TESTS and len(words) == 2:
-        name = evaluate_text(state, words[1])
+        name = _quoted(state, words[1])
         shown = name.reason if isinstance(name, Unknown) else name
         state.wonder(Unknown(f"whether there is {_FILE_TESTS[test]} at {shown}: taken as not there", placed))
         return words[0].startswith("!")
@@ -251,13 +263,11 @@ def _compare(state: State, placed: Placed, value: str, rest: list[str]) -> bool:
         raise Unanswerable(Unknown("invalid condition", placed))
     operator, operand = rest
     if operator in ("=", "!="):
-        other = evaluate_text(state, operand)
+        other = _quoted(state, operand)
         if isinstance(other, Unknown):
             raise Unanswerable(Unknown(other.reason, placed))
         return (value == other) == (operator == "=")
     if operator in ("~", "~*", "!~", "!~*"):
-        match = _search(operand, value, placed, caseless=operator.endswith("*"))
-        if match is not None:
-            remember_captures(state, match)
-        return (match is not None) != operator.startswith("!")
+        matches = _matches(state, operand, value, placed, caseless=operator.endswith("*"))
+        return matches != operator.startswith("!")
     raise Unanswerable(Unknown(f'unexpected "{operator}" in condition', placed))

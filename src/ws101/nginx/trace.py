@@ -17,9 +17,8 @@ from ws101.nginx.access import check_access
 from ws101.nginx.build import Build
 from ws101.nginx.builtins import server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
-from ws101.nginx.directives import parse_size
 from ws101.nginx.escapes import escape_uri, split_args
-from ws101.nginx.forward import BadGateway, forwarded
+from ws101.nginx.forward import BadGateway, body_limit, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import find_location, location_name, named_location
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
@@ -221,11 +220,10 @@ def _too_large(state: State) -> bool:
     length = state.received.content_length
     if not length:
         return False
-    setting = effective(state.scope, "client_max_body_size")
-    limit = 1 << 20 if setting.text is None else parse_size(setting.text, offset=True)
-    if not limit or length <= limit:
+    limit, origin = body_limit(state.scope)
+    if limit is None or length <= limit:
         return False
-    state.decide("access", "413", "client intended to send too large body", setting.origin)
+    state.decide("access", "413", "client intended to send too large body", origin)
     return True
 
 
