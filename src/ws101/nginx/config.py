@@ -246,6 +246,7 @@ class Config:
         self.complete = complete
         self.inside = inside
         self.trees: dict[str, Tree] = {}
+        self.included: dict[Directive, tuple[str, ...]] = {}
         self._include_problems: list[Problem] = []
         self.unknown: list[Unknown] = []
         try:
@@ -315,6 +316,7 @@ class Config:
             return
         path = posixpath.join(self.prefix, args[0])
         found: tuple[str, ...] = self.files.glob(path) if _GLOB & set(path) else (path,)
+        self.included[directive] = found
         for name in found:
             loaded = (*chain, *(d.source.path for d in via))
             if name in loaded or len(loaded) > _MAX_INCLUDE_DEPTH:
@@ -342,6 +344,11 @@ class Config:
         problem = Problem(message, directive.head_span, directive.line, directive.start)
         if problem not in self._include_problems:
             self._include_problems.append(problem)
+
+    @property
+    def include_problems(self) -> tuple[Problem, ...]:
+        """The includes that nginx would refuse; the paths that each one names are in ``included``."""
+        return tuple(self._include_problems)
 
     @property
     def problems(self) -> tuple[Problem, ...]:

@@ -25,6 +25,7 @@ __all__ = [
     "inner_context",
     "is_known",
     "may_repeat",
+    "modules_are_known",
     "parse_flag",
     "parse_size",
     "parse_time",
@@ -104,6 +105,12 @@ _THIRD_PARTY = {
     "concat": "concat concat_*",
 }
 """Well-known directives of modules outside nginx's own sources, by name; ``*`` stands for anything."""
+
+_LISTED_FOLDERS = (
+    *("njs", "echo-nginx-module", "headers-more-nginx-module", "set-misc-nginx-module", "ngx_devel_kit", "ngx_brotli"),
+    *("nginx-auth-jwt", "nginx-keyval", "lua-nginx-module", "ngx_http_geoip2", "ModSecurity-nginx"),
+)
+"""What the source folders of listed modules are called; the development kit has no directives."""
 
 _PLATFORM = frozenset({"kqueue_module", "devpoll_module", "eventport_module", "iocp_module", "epoll_module"})
 """Modules that the operating system decides, not the configure arguments."""
@@ -383,17 +390,24 @@ def _refusal(directive: Directive, context: str, candidates: list[DirectiveRow])
 
 def _unlisted(name: str, build: Build | None, loaded: Collection[str] | None) -> Verdict | None:
     """The verdict on a name that nginx itself does not have."""
-    decided = build is not None and build.arguments is not None and not _may_have_more(build.arguments, loaded)
-    if not decided and third_party(name):
+    arguments = build.arguments if build is not None else None
+    none_loaded = loaded is not None and not any("ngx_http_" in file or "ngx_stream_js" in file for file in loaded)
+    decided = arguments is not None and none_loaded and modules_are_known(arguments)
+    if third_party(name) and not (decided and not _added(arguments or ())):
         return None
     printed = name.partition("\0")[0]  # nginx prints a C string
     return Verdict(f'unknown directive "{printed}"', certain=decided)
 
 
-def _may_have_more(arguments: tuple[str, ...], loaded: Collection[str] | None) -> bool:
-    """Whether a build may hold modules that are not nginx's own."""
-    added = any(argument.startswith(("--add-module", "--add-dynamic-module")) for argument in arguments)
-    return added or loaded is None or any("ngx_http_" in file or "ngx_stream_js" in file for file in loaded)
+def _added(arguments: tuple[str, ...]) -> list[str]:
+    """The folders of the modules that were compiled in beside nginx's own."""
+    given = ("--add-module=", "--add-dynamic-module=")
+    return [argument.partition("=")[2] for argument in arguments if argument.startswith(given)]
+
+
+def modules_are_known(arguments: tuple[str, ...]) -> bool:
+    """Whether every module that was compiled in is nginx's own or one whose directives are listed here by name."""
+    return all(any(name in folder for name in _LISTED_FOLDERS) for folder in _added(arguments))
 
 
 def _has_module(module: str, build: Build | None, loaded: Collection[str] | None) -> bool | None:

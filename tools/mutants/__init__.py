@@ -1,0 +1,1 @@
+"""Mutated configurations: does ``validate`` say what the real ``nginx -t`` says?"""
