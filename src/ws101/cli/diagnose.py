@@ -63,13 +63,13 @@ def command(
       ws101 "WebSocket connection to 'wss://example.com/ws' failed: ..."
       ssh web1 sudo nginx -T | ws101 wss://example.com/ws --conf -
     """
+    pasted = _read(address)
     from ws101.cli.network import network_of
     from ws101.cli.requests import latin1, parse_headers
     from ws101.host.doctor import Case, examine, is_here
     from ws101.probes.endpoint import parse_ws_url
     from ws101.probes.handshake import HandshakeOptions
 
-    pasted = _read(address)
     endpoint = parse_ws_url(pasted.url)
     inputs = Inputs(roots, nginx, nginx_version)
     loaded = inputs.load_conf(conf, endpoint) if conf or offline else inputs.find(endpoint)

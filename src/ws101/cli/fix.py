@@ -118,7 +118,7 @@ def _load(path: str | None, urls: tuple[str, ...], inputs: Inputs) -> Loaded:
 
 
 def _write(loaded: Loaded, result: FixResult) -> tuple[str, ...]:
-    from ws101.cli.changing import write_files
+    from ws101.cli.writing import write_files
 
     return write_files(loaded, result)
 
