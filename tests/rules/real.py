@@ -7,6 +7,7 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from ws101.check import CheckReport, check
@@ -60,6 +61,16 @@ def served(files: Mapping[str, str], backend: Recorder, binary: NginxBinary) -> 
         yield port
 
 
+def answer_to(port: int, request: Request) -> bytes:
+    """The head of the answer to a request."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(request.encode())
+        data = b""
+        while b"\r\n\r\n" not in data and (more := connection.recv(65536)):
+            data += more
+    return data
+
+
 def ask(port: int, request: Request, *, stay: float = 0.0) -> tuple[int, bool]:
     """Send a request; the status of the answer, and whether the connection is still open after ``stay`` seconds."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
@@ -86,26 +97,28 @@ def handshake(port: int, url: str = "ws://example.com/ws", *, stay: float = 0.0)
     return ask(port, handshake_request(parts.path or "/", parts.hostname or "example.com"), stay=stay)
 
 
-def plain_outcomes(
-    port: int, backend: Recorder, paths: tuple[str, ...], *, quick: bool = False
-) -> list[tuple[object, ...]]:
-    """What plain requests get: the status, and what reached the backend apart from HTTP version and Connection.
+@dataclass(frozen=True)
+class Plain:
+    """What became of a plain request: all that must stay the same, and whether the backend was asked to upgrade."""
 
-    In the quick style, which is for locations without plain requests, ``Connection: upgrade`` does not count either.
-    """
-    found: list[tuple[object, ...]] = []
+    outcome: tuple[object, ...]
+    asks_upgrade: bool
+
+
+def plain_outcomes(port: int, backend: Recorder, paths: tuple[str, ...]) -> list[Plain]:
+    """What plain requests get: the status, and what reached the backend apart from HTTP version and Connection."""
+    found: list[Plain] = []
     for path in paths:
         for method in ("GET", "POST"):
             seen = len(backend.raw)
             status, _ = ask(port, plain_request(path, method=method))
             reached = backend.requests[seen:]
-            found.append((path, method, status, [essence(request, quick=quick) for request in reached]))
+            asks = any("upgrade" in (request.header("Connection") or "").lower() for request in reached)
+            found.append(Plain((path, method, status, [essence(request) for request in reached]), asks))
     return found
 
 
-def essence(request: Request, *, quick: bool = False) -> tuple[object, ...]:
+def essence(request: Request) -> tuple[object, ...]:
     """What must stay the same of a request to the backend."""
-    hop_by_hop = ("connection", "upgrade")
-    fields = Counter((n.lower(), v) for n, v in request.headers if n.lower() not in hop_by_hop)
-    asks = not quick and "upgrade" in (request.header("Connection") or "").lower()
-    return request.method, request.target, request.body, fields, asks
+    fields = Counter((n.lower(), v) for n, v in request.headers if n.lower() not in ("connection", "upgrade"))
+    return request.method, request.target, request.body, fields

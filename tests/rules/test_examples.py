@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.rules.real import (
     BUILDS,
+    Plain,
+    answer_to,
+    ask,
     config_of,
     handshake,
     plain_outcomes,
@@ -18,6 +22,7 @@ from tests.rules.real import (
 from ws101.check import check
 from ws101.fix import fix
 from ws101.host.binary import NginxBinary
+from ws101.http1 import Request
 from ws101.lab.backends import Recorder
 from ws101.lab.nginx import accepts
 from ws101.lab.ports import free_ports
@@ -26,13 +31,13 @@ from ws101.nginx.locations import location_name
 from ws101.rules import RULES, Rule
 from ws101.rules.base.options import Options
 from ws101.rules.base.page import Pair
+from ws101.rules.base.urls import handshake_request
 
 CASES = [
     pytest.param(rule, pair, id=f"{rule.name}-{number}")
     for rule in RULES
     for number, pair in enumerate(rule.page.pairs)
 ]
-PROOFS = ("handshake", "idle", "refused", "accepted", "gone")
 
 
 def builds_of(pair: Pair) -> list[Build]:
@@ -56,7 +61,7 @@ def test_every_page_says_what_why_and_where_it_is_written(rule: Rule) -> None:
     assert page.why
     assert page.references
     assert page.pairs or "advice" in page.details.lower()
-    assert all(pair.bad.proof in PROOFS for pair in page.pairs)
+    assert all(pair.bad.proof in PROVES for pair in page.pairs)
 
 
 @pytest.mark.parametrize(("rule", "pair"), CASES)
@@ -72,6 +77,9 @@ def test_bad_gives_exactly_this_finding_and_good_none(rule: Rule, pair: Pair) ->
 @pytest.mark.parametrize(("rule", "pair"), CASES)
 def test_the_fix_turns_bad_into_good_byte_for_byte(rule: Rule, pair: Pair) -> None:
     for build in builds_of(pair):
+        if not pair.good.fixable:
+            assert dict(fix(config_of(pair.bad.files), (build,), options_of(pair), unsafe=True).texts) == {}
+            continue
         fixed = fix(config_of(pair.bad.files), (build,), options_of(pair), unsafe=pair.good.unsafe)
         assert {**dict(pair.bad.files), **fixed.texts} == dict(pair.good.files)
         assert {item.finding.rule for item in fixed.applied} == {rule.name}
@@ -88,11 +96,13 @@ def test_fixing_what_is_fixed_changes_nothing(rule: Rule, pair: Pair) -> None:
 def test_a_real_nginx_fails_on_bad_and_works_on_good(
     rule: Rule, pair: Pair, binary: NginxBinary, backend: Recorder
 ) -> None:
-    if not pair.bad.holds_for(binary.build):
-        pytest.skip(f"the example is about nginx {pair.bad.nginx}")
+    if not pair.bad.holds_for(binary.build) or (pair.bad.module and not binary.build.has_module(pair.bad.module)):
+        pytest.skip(f"the example is about nginx {pair.bad.nginx} {pair.bad.module}")
     bad, good = dict(pair.bad.files), dict(pair.good.files)
     url = pair.bad.urls[0] if pair.bad.urls else f"ws://example.com{aimed_path(pair, binary.build)}"
     paths = ("/", urlsplit(url).path, urlsplit(url).path.rstrip("/") + "/more")
+    is_compared = pair.good.fixable and not pair.good.unsafe and pair.bad.proof != "refused"
+    before: list[Plain] = []
     if pair.bad.proof == "refused":
         (port,) = free_ports(1)
         accepted, output = accepts(realised(bad, port, backend.address), binary=binary)
@@ -100,19 +110,57 @@ def test_a_real_nginx_fails_on_bad_and_works_on_good(
         assert pair.bad.refused in output
     else:
         with served(hurried(pair, bad), backend, binary) as port:
-            before = plain_outcomes(port, backend, paths, quick=pair.good.style == "quick")
-            status, is_open = handshake(port, url, stay=1.5 if pair.bad.proof == "idle" else 0)
-            assert (status != 101, is_open) == expected_on_bad(pair)
+            before = plain_outcomes(port, backend, paths) if is_compared else []
+            assert PROVES[pair.bad.proof](port, url, backend) == (pair.bad.proof == "accepted")
     with served(hurried(pair, good), backend, binary) as port:
-        status, is_open = handshake(port, url, stay=1.5 if pair.bad.proof == "idle" else 0)
-        assert (status, is_open) == (101, True)
-        if pair.bad.proof != "refused":
-            assert plain_outcomes(port, backend, paths, quick=pair.good.style == "quick") == before
+        assert PROVES[pair.bad.proof](port, url, backend)
+        after = plain_outcomes(port, backend, paths) if is_compared else []
+    assert [plain.outcome for plain in after] == [plain.outcome for plain in before]
+    gained = [new.asks_upgrade and not old.asks_upgrade for old, new in zip(before, after, strict=True)]
+    assert pair.good.style == "quick" or not any(gained)
 
 
-def expected_on_bad(pair: Pair) -> tuple[bool, bool]:
-    """Whether the handshake fails, and whether the connection is open after a while."""
-    return {"handshake": (True, True), "idle": (False, False), "accepted": (False, True)}[pair.bad.proof]
+def opens(port: int, url: str, backend: Recorder) -> bool:
+    return handshake(port, url)[0] == 101
+
+
+def lasts(port: int, url: str, backend: Recorder) -> bool:
+    return handshake(port, url, stay=1.5) == (101, True)
+
+
+def answers_in_full(port: int, url: str, backend: Recorder) -> bool:
+    head = answer_to(port, handshake_of(url)).lower()
+    assert head.startswith(b"http/1.1 101 ")
+    return b"\r\nupgrade: websocket\r\n" in head and b"\r\nsec-websocket-accept: " in head
+
+
+def opens_in_firefox(port: int, url: str, backend: Recorder) -> bool:
+    request = handshake_of(url)
+    fields = tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in request.headers)
+    return ask(port, replace(request, headers=fields))[0] == 101
+
+
+def arrives_whole(port: int, url: str, backend: Recorder) -> bool:
+    handshake(port, url)
+    request = backend.requests[-1]
+    fields = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+    return request.method == "GET" and not request.body and all(len(request.values(name)) == 1 for name in fields)
+
+
+PROVES: dict[str, Callable[[int, str, Recorder], bool]] = {
+    "handshake": opens,
+    "refused": opens,
+    "accepted": opens,
+    "idle": lasts,
+    "answer": answers_in_full,
+    "firefox": opens_in_firefox,
+    "arrival": arrives_whole,
+}
+
+
+def handshake_of(url: str) -> Request:
+    parts = urlsplit(url)
+    return handshake_request(parts.path, parts.hostname or "")
 
 
 def hurried(pair: Pair, files: dict[str, str]) -> dict[str, str]:
@@ -125,5 +173,5 @@ def hurried(pair: Pair, files: dict[str, str]) -> dict[str, str]:
 def aimed_path(pair: Pair, build: Build) -> str:
     """The path of the location the finding is about."""
     report = check(config_of(pair.bad.files), (build,), options_of(pair))
-    place = report.entries[0].places[0]
-    return location_name(place).name
+    places = report.entries[0].places
+    return location_name(places[0]).name if places else "/ws"

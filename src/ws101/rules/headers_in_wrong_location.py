@@ -81,7 +81,9 @@ def check(context: Context) -> Iterator[Found]:
     """
     for aim, upgrade, connection in header_faults(context):
         example = aim.example
-        if upgrade.is_absent and connection.is_absent and example is not None and example.opener is not None:
+        if not (upgrade.is_absent and connection.is_absent) or context.shadowed(aim) is not None:
+            continue
+        if example is not None and example.opener is not None:
             title, other = show(location_of(aim.scope).title), show(example.title)
             yield Found(
                 f"{title} answers here and forwards no Upgrade and Connection: they are set in {other}, which does not",

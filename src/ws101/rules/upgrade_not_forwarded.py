@@ -166,7 +166,7 @@ def check(context: Context) -> Iterator[Found]:
         https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
     """
     for aim, upgrade, connection in header_faults(context):
-        if upgrade.is_absent and connection.is_absent and aim.example is None:
+        if upgrade.is_absent and connection.is_absent and aim.example is None and context.shadowed(aim) is None:
             title = show(location_of(aim.scope).title)
             yield Found(
                 f"{title} proxies without forwarding Upgrade and Connection, so the backend gets no opening handshake",

@@ -24,6 +24,7 @@ class Cause(enum.Enum):
     """Why one of the two header fields does not arrive as it must."""
 
     FINE = "it arrives"
+    UNKNOWN = "its value is known only at run time"
     MISSING = "nothing sets it"
     LOST = "it was inherited until another proxy_set_header reset the list"
     CLEARED = "it is set to nothing"
@@ -59,9 +60,11 @@ class Fault:
 def fault_of(scope: Scope, forwarded: Forwarded, name: str) -> Fault:
     """Why the field ``Upgrade`` or ``Connection`` of an opening handshake does not arrive as it must."""
     key = lower(name)
+    fate = forwarded.fate(name)
+    if fate is not None and fate.fate == "unknown":
+        return Fault(name, Cause.UNKNOWN, "", fate.origin)
     if not any(fault.startswith(f"{key}-") for fault in forwarded.faults):
         return Fault(name, Cause.FINE)
-    fate = forwarded.fate(name)
     origin = fate.origin if fate is not None else None
     value = fate.value if fate is not None else ""
     if f"{key}-repeated" in forwarded.faults:

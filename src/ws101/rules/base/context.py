@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name
-from ws101.nginx.outcome import Arrival, Forwarded, Trace
+from ws101.nginx.outcome import Arrival, Decision, Forwarded, Trace
 from ws101.nginx.trace import answer, trace
 from ws101.rules.base.aims import Aim, Intent, find_aims, location_of, slash_redirect
 from ws101.rules.base.causes import Cause, Fault, fault_of
 from ws101.rules.base.hints import is_polling
 from ws101.rules.base.options import Options
 from ws101.rules.base.remarks import Remark, read_remarks, seconds
-from ws101.rules.base.urls import arrival_of, handshake_request
+from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
 from ws101.syntax import Directive
 
 __all__ = ["Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
 
 _HANDSHAKE = handshake_request()
+_FIREFOX = replace(
+    _HANDSHAKE,
+    headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
+)
+_QUERY = handshake_request("/ws?ws101=1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,47 @@ class Context:
             return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
         upstream = forwarded.upstream.url if forwarded.upstream is not None else None
         return Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
+
+    def plain(self, aim: Aim) -> Forwarded | None:
+        """What an ordinary GET becomes there; None if it does not go there."""
+        outcome = answer(aim.route, plain_request(), self.build).outcome
+        return outcome.forwarded if outcome.scope is aim.scope else None
+
+    def firefox(self, aim: Aim) -> Forwarded | None:
+        """What a handshake with ``Connection: keep-alive, Upgrade`` becomes there."""
+        return answer(aim.route, _FIREFOX, self.build).outcome.forwarded
+
+    def target_with_query(self, aim: Aim) -> str | None:
+        """The target that reaches the backend for a handshake with a query string; None if unknown."""
+        forwarded = answer(aim.route, _QUERY, self.build).outcome.forwarded
+        return forwarded.request.target if forwarded is not None and forwarded.request is not None else None
+
+    def handler(self, aim: Aim) -> Placed | None:
+        """The directive that hands requests to the backend there."""
+        forwarded = self.forwarded(aim)
+        return forwarded.handler if forwarded is not None else None
+
+    def decisions(self, aim: Aim) -> tuple[Decision, ...]:
+        """The decisions about an opening handshake that reaches the aim."""
+        return answer(aim.route, _HANDSHAKE, self.build).decisions
+
+    def is_refused(self, aim: Aim, status: int) -> bool:
+        """Whether nginx itself answers an opening handshake there with a status."""
+        outcome = answer(aim.route, _HANDSHAKE, self.build).outcome
+        return outcome.kind == "refused" and outcome.status == status
+
+    def shadowed(self, aim: Aim) -> Scope | None:
+        """The prefix location with upgrade fields that would answer the aim's URLs, were the aim no regex."""
+        if not location_name(aim.scope).is_regex:
+            return None
+        paths = [arrival.request.target.partition("?")[0] for url, arrival in self.shared.arrivals if url in aim.urls]
+        found = [
+            (len(name.name), other.scope)
+            for other in self.aims
+            if other.route.server is aim.route.server and (name := location_name(other.scope)).modifier == ""
+            if self.answer(other.route).tunnel and any(path.startswith(name.name) for path in paths)
+        ]
+        return max(found, key=lambda pair: pair[0])[1] if found else None
 
     def decides(self, aim: Aim, name: str) -> Placed | None:
         """The directive that decides a header field of the handshake there; None for nginx's own value."""

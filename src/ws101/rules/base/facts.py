@@ -38,7 +38,7 @@ def header_faults(context: Context) -> Iterator[tuple[Aim, Fault, Fault]]:
     """The aims whose Upgrade or Connection field does not arrive, with what became of each."""
     for aim, _ in context.errors():
         upgrade, connection = context.fault(aim, "Upgrade"), context.fault(aim, "Connection")
-        if Cause.FINE is not upgrade.cause or Cause.FINE is not connection.cause:
+        if not {upgrade.cause, connection.cause} <= {Cause.FINE, Cause.UNKNOWN}:
             yield aim, upgrade, connection
 
 

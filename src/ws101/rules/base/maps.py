@@ -9,12 +9,10 @@ from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME
 from ws101.nginx.config import Config, MemoryFiles
 from ws101.nginx.maps import MapTable, geo_tables, map_tables, split_tables
 from ws101.nginx.templates import parse_template
-from ws101.nginx.trace import forward
 from ws101.nginx.variables import declared_variables
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.causes import Cause
 from ws101.rules.base.context import Context
-from ws101.rules.base.urls import plain_request
 from ws101.syntax import Directive
 from ws101.text import Edit, lower, strip
 
@@ -100,14 +98,19 @@ def _empty_case(context: Context) -> str:
     if len(context.builds) > 1 or context.build.version >= _BEFORE_KEEPALIVE:
         return ""
     broken = [aim for aim in context.aims if context.fault(aim, "Connection").cause is not Cause.FINE]
-    return "close" if all(_closes(context, aim) for aim in broken) else ""
+    today = [_closes(context, aim) for aim in broken or context.aims]
+    return "close" if all(closes is not False for closes in today) and any(today) else ""
 
 
-def _closes(context: Context, aim: Aim) -> bool:
-    plain = forward(aim.route, plain_request(), context.build)
-    fate = plain.fate("Connection") if plain is not None else None
-    keeps = plain is not None and plain.upstream is not None and plain.upstream.uses_keepalive
-    return fate is not None and lower(fate.value) == "close" and not keeps
+def _closes(context: Context, aim: Aim) -> bool | None:
+    """Whether plain requests there close their connection to the backend; None if they don't get there."""
+    plain = context.plain(aim)
+    if plain is None:
+        return None
+    fate = plain.fate("Connection")
+    keeps = plain.upstream is not None and plain.upstream.uses_keepalive
+    closes = fate is not None and (fate.fate == "unknown" or lower(fate.value) == "close")
+    return closes and not keeps
 
 
 def _free_file(config: Config, http: Directive) -> str | None:

@@ -12,6 +12,9 @@ say how it is to be read::
     # style: quick    the fix style that leads from Bad to Good
     # proof: idle     what a real nginx shows (default handshake: it fails on Bad and works on Good)
     # unsafe: yes     the fix needs --unsafe
+    # fix: none       no edit leads from Bad to Good: the advice is in words
+    # module: NAME    an nginx module it needs, as configure spells it: http_fastcgi
+    # refused: TEXT   nginx's words, if it refuses Bad
 
 A Good example inherits the keys of its Bad example; several Good examples may follow one Bad example.
 """
@@ -20,14 +23,14 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ws101.nginx.build import Build, parse_version
 
 __all__ = ["Page", "Pair", "Sample", "parse_page", "version_holds"]
 
 _TITLES = ("Why it matters", "Bad", "Good", "Fix safety", "References")
-_KEY = re.compile(r"# (file|url|nginx|style|proof|unsafe|refused): *(.*)")
+_KEY = re.compile(r"# (file|url|nginx|style|proof|unsafe|refused|module|fix): *(.*)")
 _CONDITION = re.compile(r"(<|>=)(\d+\.\d+(?:\.\d+)?)")
 DEFAULT_FILE = "nginx.conf"
 
@@ -41,9 +44,13 @@ class Sample:
         urls: URLs told to be WebSockets'.
         nginx: The version condition; empty for every version.
         style: The fix style.
-        proof: What a real nginx shows: ``handshake``, ``idle``, ``refused``, ``accepted``.
+        proof: What a real nginx shows: ``handshake`` (it fails, and works), ``idle`` (the tunnel is cut),
+            ``answer`` (the 101 lacks Upgrade), ``firefox`` (its handshake fails), ``arrival`` (what reaches the backend
+            is no valid handshake), ``refused`` (by ``nginx -t``), ``accepted`` (nothing that a handshake shows).
         refused: nginx's words, if it refuses the file.
         unsafe: Whether the fix has to be asked for.
+        module: A module it needs.
+        fixable: Whether the fix leads to Good.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -53,6 +60,8 @@ class Sample:
     proof: str = "handshake"
     refused: str = ""
     unsafe: bool = False
+    module: str = ""
+    fixable: bool = True
 
     def holds_for(self, build: Build) -> bool:
         """Whether the example is about this version."""
@@ -145,8 +154,7 @@ def _pairs(sections: list[tuple[str, str]]) -> list[Pair]:
             raise ValueError("a Good example needs a Bad one before it")
         else:
             good = _sample(body, bad)
-            shared = Sample(bad.files, good.urls, good.nginx, good.style, good.proof, good.refused, good.unsafe)
-            pairs.append(Pair(shared, good))
+            pairs.append(Pair(replace(good, files=bad.files), good))
     return pairs
 
 
@@ -174,4 +182,6 @@ def _sample(body: str, base: Sample | None) -> Sample:
         proof=keys.get("proof", [start.proof])[0],
         refused=keys.get("refused", [start.refused])[0],
         unsafe=keys.get("unsafe", ["yes" if start.unsafe else "no"])[0] == "yes",
+        module=keys.get("module", [start.module])[0],
+        fixable=keys.get("fix", ["" if start.fixable else "none"])[0] != "none",
     )

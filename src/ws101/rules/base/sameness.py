@@ -2,8 +2,8 @@
 
 Compared are a GET and a POST without Upgrade for every route of both.  The same outcome is: same server, location,
 upstream, target, status and body; equal header fields to the upstream, in any order, except HTTP version and
-Connection; same timeouts.  A Connection that gains or loses the option ``upgrade`` is a difference all the same:
-backends refuse plain requests that carry it.  Upgrade counts only together with that option (RFC 9110 section 7.8).
+Connection; same timeouts.  A Connection that gains the option ``upgrade`` is a difference all the same: backends refuse
+plain requests that carry it.  Upgrade counts only together with that option (RFC 9110 section 7.8).
 Where a location serves WebSockets alone, upgrade fields and timeouts are not compared.
 """
 
@@ -240,7 +240,7 @@ def _forwarded_difference(before: Forwarded, after: Forwarded, *, alone: bool) -
         names = sorted({name for name, _ in (old - new) + (new - old)})
         return f"the backend gets other header fields: {', '.join(names)}"
     asked, asks = _asks(before), _asks(after)
-    if alone or asked == asks:
+    if alone or asks is None or asked == asks:
         return None
     return f"the backend is asked to upgrade to {_list(asks)}, and was asked for {_list(asked)} before"
 

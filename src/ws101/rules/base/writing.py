@@ -21,6 +21,7 @@ from ws101.text import Edit, lower
 __all__ = [
     "UPGRADE",
     "Field",
+    "add_array",
     "add_fields",
     "add_http_11",
     "add_setting",
@@ -159,6 +160,16 @@ def add_setting(scope: Scope, name: str, value: str) -> tuple[Edit, ...]:
     own = [local_anchor(p).directive for n in (_HEADER, "proxy_http_version", "proxy_pass") for p in block.all(n)]
     anchor = max(own, key=lambda d: d.start) if own else None
     return (_insert(block, anchor, [f"{name} {quote(value)};"]),)
+
+
+def add_array(scope: Scope, name: str, value: str) -> tuple[Edit, ...]:
+    """Add a line of an array directive to the block that holds a route, restating what it inherits."""
+    block = location_of(scope)
+    own = block.all(name)
+    inherited = effective_all(block, name) if not own else ()
+    kept = [] if isinstance(inherited, Unknown) else [raw(p.directive) for p in inherited]
+    anchor = local_anchor(own[-1]).directive if own else None
+    return (_insert(block, anchor, [*kept, f"{name} {quote(value)};"]),)
 
 
 def set_value(placed: Placed, value: str) -> tuple[Edit, ...]:

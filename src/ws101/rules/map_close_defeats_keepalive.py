@@ -1,0 +1,96 @@
+"""map-close-defeats-keepalive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ws101.findings import Label, Level
+from ws101.rules.base.aims import location_of
+from ws101.rules.base.context import Context
+from ws101.rules.base.facts import show
+from ws101.rules.base.registry import Bites, Found, rule
+from ws101.text import lower
+
+__all__ = ["check"]
+
+
+@rule("WS121", "map-close-defeats-keepalive", Level.NOTE, bites=Bites.ADVICE)
+def check(context: Context) -> Iterator[Found]:
+    """The map sends Connection: close with plain requests, although nginx keeps connections to the upstream open.
+
+    Nothing fails. Every plain request opens a new connection to the backend, as if there were no ``keepalive`` (from
+    nginx 1.29.7 on, each ``upstream`` block has one). This is advice: an existing map is not edited.
+
+    Why it matters
+        New connections cost time, and under load local ports.
+
+    Bad::
+
+        # proof: accepted
+        # fix: none
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            upstream app {
+                server 127.0.0.1:3000;
+                keepalive 16;
+            }
+            server {
+                listen 80;
+                location / {
+                    proxy_pass http://app;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good::
+
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      '';
+            }
+            upstream app {
+                server 127.0.0.1:3000;
+                keepalive 16;
+            }
+            server {
+                listen 80;
+                location / {
+                    proxy_pass http://app;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    References
+        https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
+    """
+    for aim, forwarded in context.proxied:
+        plain, upstream = context.plain(aim), forwarded.upstream
+        fate = plain.fate("Connection") if plain is not None else None
+        if forwarded.tunnel is not True or upstream is None or not upstream.uses_keepalive:
+            continue
+        if fate is not None and fate.origin is not None and lower(fate.value) == "close":
+            block = upstream.block
+            yield Found(
+                f"plain requests through {show(location_of(aim.scope).title)} carry Connection: close, "
+                f"so none of the connections to {show(upstream.name)} is kept",
+                fate.origin.span,
+                (aim,),
+                (Label(block.opener.span, "kept connections"),)
+                if block is not None and block.opener is not None
+                else (),
+                help="let the map give '' for the empty case",
+            )
