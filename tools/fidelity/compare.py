@@ -47,7 +47,7 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
         return found + ([Difference("answer", None, seen.answer)] if seen.answer else [])
     if outcome.kind == "static":
         return _static(trace, outcome, seen)
-    return found + _answered(trace.arrival, outcome, seen)
+    return found + _answered(trace.arrival, outcome, seen, bool(trace.unknown))
 
 
 def _static(trace: Trace, outcome: Outcome, seen: Seen) -> list[Difference]:
@@ -60,14 +60,14 @@ def _static(trace: Trace, outcome: Outcome, seen: Seen) -> list[Difference]:
     return [Difference("static", "403, 404 or 405", seen.upstream or seen.answer)]
 
 
-def _answered(arrival: Arrival, outcome: Outcome, seen: Seen) -> list[Difference]:
+def _answered(arrival: Arrival, outcome: Outcome, seen: Seen, unknown: bool) -> list[Difference]:
     found: list[Difference] = []
     if outcome.status != seen.status:
         found.append(Difference("status", outcome.status, seen.status or seen.answer))
     location = seen.header("Location")
-    if outcome.location != location:
+    if outcome.location != location and not unknown:
         found.append(Difference("Location", outcome.location, location))
-    if arrival.request.method == "HEAD" or seen.status in _NO_BODY:
+    if arrival.request.method == "HEAD" or seen.status in _NO_BODY or (outcome.kind == "returned" and unknown):
         return found
     if outcome.kind in _TEXTLESS or outcome.body is None:
         if outcome.status is not None and outcome.status >= 300 and _PAGE not in seen.body and seen.body:
@@ -80,6 +80,8 @@ def _answered(arrival: Arrival, outcome: Outcome, seen: Seen) -> list[Difference
 def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str]) -> list[Difference]:
     forwarded = outcome.forwarded
     if forwarded is None or forwarded.faults == ("protocol",):
+        return []
+    if any("map's regular expression changes" in unknown.reason for unknown in forwarded.unknown):
         return []
     if not seen.upstream:
         return [Difference("backend", forwarded.upstream and forwarded.upstream.url, seen.answer)]

@@ -377,7 +377,7 @@ class Drawing:
         dice = self.dice
         name = f"${self.variable_for_if()}"
         if self.run_time and dice.chance(15):
-            return [Raw(f"({dice.pick(('-f', '!-f', '-d', '-e', '!-e', '-x'))}"), "$request_filename", Raw(")")]
+            return [Raw(f"({dice.pick(('-f', '!-f', '-d', '-e', '!-e', '-x'))}"), "$request_filename.none", Raw(")")]
         kind = dice.random.random()
         if kind < 0.35:
             return [Raw(f"({name})")]

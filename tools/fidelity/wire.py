@@ -51,7 +51,9 @@ class Seen:
     @property
     def body(self) -> bytes:
         """The answer's body."""
-        return self.answer.partition(b"\r\n\r\n")[2]
+        body = self.answer.partition(b"\r\n\r\n")[2]
+        length = _LENGTH.search(self.head + b"\r\n")
+        return body[: int(length[1])] if length else body
 
     def header(self, name: str) -> str | None:
         """The first value of a header field of the answer."""

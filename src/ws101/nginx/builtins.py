@@ -111,21 +111,23 @@ def _body_length(state: State) -> Value:
 
 
 def _cookie(state: State, name: str) -> Value:
-    """``$cookie_name`` (nginx: ngx_http_parse_multi_header_lines)."""
-    for field, value in state.received.headers:
-        if lower(field) == "cookie":
-            for part in value.replace(",", ";").split(";"):
-                key, found, text = part.lstrip(" ").partition("=")
-                if found and lower(key.rstrip(" ")) == name:
-                    return text.lstrip(" ") if "," not in value else _cookie_value(value, key)
+    """``$cookie_name``: a value ends at a semicolon; until 1.30.0 a comma too begins a new pair.
+
+    Source: src/http/ngx_http_parse.c (ngx_http_parse_multi_header_lines, ngx_http_parse_cookie_lines).
+    """
+    ends = (";",) if state.build.does("cookies_by_semicolon_alone") else (";", ",")
+    for field, line in state.received.headers:
+        if lower(field) != "cookie":
+            continue
+        at = 0
+        while at < len(line):
+            key, found, value = line[at:].partition("=")
+            if found and lower(key.rstrip(" ")) == name:
+                return value.partition(";")[0].lstrip(" ")
+            at = min((end for mark in ends if (end := line.find(mark, at)) >= 0), default=len(line)) + 1
+            while line[at : at + 1] == " ":
+                at += 1
     return None
-
-
-def _cookie_value(line: str, key: str) -> str:
-    """A cookie's value up to the next semicolon; commas belong to it."""
-    start = line.index(key + "=") + len(key) + 1
-    end = line.find(";", start)
-    return line[start : len(line) if end < 0 else end].lstrip(" ")
 
 
 def _forwarded_for(state: State) -> Value:

@@ -79,6 +79,7 @@ class _Plan:
     buffers_body: bool
     method: str
     body: str | None
+    uses_captures: bool
     unknown: tuple[Unknown, ...]
 
 
@@ -128,6 +129,7 @@ def _compile(scope: Scope, build: Build) -> _Plan | None:
         buffers_body=_flag(scope, "proxy_request_buffering", True, unknown),
         method=effective(scope, "proxy_method").text or "",
         body=effective(scope, "proxy_set_body").text,
+        uses_captures=any(field.template.has_captures for field in fields),
         unknown=tuple(unknown),
     )
 
@@ -280,7 +282,7 @@ def _body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
     received = state.received
     if plan.body is not None:
         text = _value(state, plan.body, unknown)
-        state.body_length = None if text is None else len(text)
+        state.body_length = Unknown("how long the body set by proxy_set_body is") if text is None else len(text)
         return text
     body = state.arrival.request.body
     if not received.chunked:
@@ -347,6 +349,7 @@ def _headers(state: State, plan: _Plan, unknown: list[Unknown]) -> tuple[tuple[H
     """The fate of every header field, and whether all that is sent is known."""
     fates: list[HeaderFate] = []
     complete = True
+    captures = state.captures
     for field in plan.fields:
         value = evaluate(state, field.template)
         if isinstance(value, Unknown):
@@ -359,6 +362,9 @@ def _headers(state: State, plan: _Plan, unknown: list[Unknown]) -> tuple[tuple[H
             )
         elif field.origin is not None:
             fates.append(HeaderFate(field.name, "", "cleared", field.origin, "its value is empty"))
+    if plan.uses_captures and state.captures is not captures:
+        complete = False
+        unknown.append(Unknown("a map's regular expression changes $1 while the header fields that use it are made"))
     for name, value in state.received.headers:
         fates.append(_client_field(state, plan, name, value))
         complete = complete and fates[-1].fate != "unknown"
