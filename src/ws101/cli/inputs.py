@@ -117,6 +117,18 @@ class Inputs:
         config = Config(disk, main, inside=posixpath.dirname(main))
         return Loaded(self._subject(config, given, here=not self.roots), disk)
 
+    def main_file(self, given: str) -> tuple[DiskFiles, str]:
+        """The disk, and the main file's name as nginx knows it, for a path; nothing is read yet.
+
+        Raises:
+            UsageError: If the path is ``-``: what comes from standard input has no files.
+            InputError: If it is a folder without an nginx.conf.
+        """
+        if given == "-":
+            raise UsageError("standard input has no files to look at", help="name nginx.conf, or its folder")
+        disk = DiskFiles(parse_root(root) for root in self.roots)
+        return disk, _main_file(disk, _config_name(disk, given), given)
+
     def load_conf(self, given: str | None, endpoint: Endpoint) -> Loaded:
         """Read ``--conf``, or without it the configuration of the nginx of this machine that answers at an address.
 
