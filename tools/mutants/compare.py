@@ -28,6 +28,7 @@ OUTSIDE = {
     "an address that cannot be bound": r"bind\(\) to |socket\(\) |listen\(\) |setsockopt",
     "sizes of hash tables": r"could not build |.*hash_bucket_size",
     "certificates and keys": r".*[sS][sS][lL]_|no \"ssl_certificate|cannot load certificate|.*SSL",
+    "the number of listening sockets": r"\d+ worker_connections are not enough",
     "users of the machine": r"getpwnam|getgrnam",
     "shared memory": r"zero size shared memory|.*shared memory zone|the shared memory|limit_(?:req|conn).*is already bound|"
     r"the size \d+ of shared memory",

@@ -54,7 +54,7 @@ def draw(seed: int, count: int) -> list[Mutant]:
         how, mutation = rng.choice(_MUTATIONS)
         text = files[changed]
         for _ in range(1 if rng.random() < 0.9 else 2):
-            text = mutation(rng, text, words, names)
+            text = mutation(rng, text, words, names) if text else text
         if text != files[changed]:
             found.append(Mutant(main, changed, text, how))
     return found

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config
 from ws101.nginx.directives import parse_size, variable_known
-from ws101.nginx.judging import Judge, Judgement
+from ws101.nginx.judging import HEADERS, Judge, Judgement
 from ws101.nginx.mapping import check_entry
 from ws101.nginx.names import NameTable
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
@@ -30,7 +30,6 @@ _NO_URI = (
     '"proxy_pass" cannot have URI part in location given by regular expression, or inside named location, or inside '
     '"if" statement, or inside "limit_except" block'
 )
-_HEADERS = frozenset(("proxy_set_header", "grpc_set_header", "fastcgi_param", "uwsgi_param", "scgi_param"))
 _BUFFERS = frozenset(
     (
         "proxy_buffers",
@@ -42,6 +41,7 @@ _BUFFERS = frozenset(
 )
 _CHANGEABLE = frozenset("args limit_rate proxy_host proxy_port msie modern_browser ancient_browser".split())  # noqa: SIM905
 _PAGE = 4096
+_LOG_OPTIONS = ("buffer=", "flush=", "gzip=", "if=")
 
 
 class Say(Protocol):
@@ -119,6 +119,7 @@ class Http:
         self.judge = judge
         self.say = say
         self.opaque = False
+        self._is_fragment = config.fragment not in (None, "main")
         self.uses: dict[str, Directive] = {}
         self.defined: set[str] = set()
         self._merge_errors: list[tuple[str, Directive]] = []
@@ -134,16 +135,17 @@ class Http:
 
     # --- directives ---------------------------------------------------------------------------------------------------
 
-    def meet(self, directive: Directive, level: Level, judgement: Judgement) -> None:
-        """One directive that by itself is fine."""
+    def meet(self, directive: Directive, level: Level, judgement: Judgement, via: Directive | None) -> None:
+        """One directive that by itself is fine; ``via`` is the include that its file was read through."""
         if level.names is not None:
-            self._entry(directive, level, judgement.args)
+            self._entry(directive, level, judgement.args, via)
             return
         name, args = directive.name, judgement.args
         reading = judgement.reading
         self._reads(directive, reading)
-        if name in _HEADERS:
+        if name in HEADERS:
             self._header(directive, level, args)
+            judgement.done = level.context != "http"
         elif name in _BUFFERS:
             if not level.values:
                 self._buffers.append(level)
@@ -152,6 +154,7 @@ class Http:
             step = _STEPS.get(name)
             if step is not None:
                 step(self, _Met(directive, level, args))
+            judgement.done = step is None and directive.block is None
 
     def _reads(self, directive: Directive, reading: Reading) -> None:
         for name in reading.uses:
@@ -183,17 +186,14 @@ class Http:
         if reading.error:
             self._merge_errors.append((reading.error, directive))
 
-    def _entry(self, directive: Directive, level: Level, args: tuple[str, ...]) -> None:
-        """A line of map and its like."""
+    def _entry(self, directive: Directive, level: Level, args: tuple[str, ...], via: Directive | None) -> None:
+        """A line of map and its like; what is wrong with a value is told where the block's own file stands."""
         error, reading = check_entry(level, directive, args)
         if error:
             self.say(error, directive)
+        elif reading.error:
+            self.say(reading.error, via or directive)
         self._reads(directive, reading)
-
-    def _events(self, met: _Met) -> None:
-        if met.directive.name in met.level.seen:
-            self.say(f'"{met.directive.name}" directive is duplicate', met.directive)
-        met.level.seen.add(met.directive.name)
 
     def _listen(self, met: _Met) -> None:
         listen = parse_listen(met.args)
@@ -268,22 +268,32 @@ class Http:
             self.say(path.error, met.directive)
         elif len(met.args) > 1 and met.args[1] not in self._formats and not self.opaque:
             self.say(f'unknown log format "{met.args[1]}"', met.directive)
+        elif wrong := next((a for a in met.args[2:] if not a.startswith(_LOG_OPTIONS) and a != "gzip"), None):
+            self.say(f'invalid parameter "{wrong}"', met.directive)
 
     def _zone(self, met: _Met) -> None:
         self._zones |= {a[5:].partition(":")[0] for a in met.args if a.startswith("zone=")}
 
     def _zone_use(self, met: _Met) -> None:
-        named = (
-            [a[5:] for a in met.args if a.startswith("zone=")] if met.directive.name == "limit_req" else [met.args[0]]
-        )
-        for name in named:
-            self._zone_uses.setdefault(name, met.directive)
+        name = met.directive.name
+        zones = [a[5:] for a in met.args if a.startswith("zone=")] if name == "limit_req" else [met.args[0]]
+        for zone in zones:
+            self._zone_uses.setdefault(zone, met.directive)
+            if f"{name} {zone}" in met.level.seen:
+                self.say(f'"{name}" directive is duplicate', met.directive)
+            met.level.seen.add(f"{name} {zone}")
 
     def _peer(self, met: _Met) -> None:
         if met.level.context == "upstream":
             met.level.values["server"] = ()
             if "backup" in met.args[1:] and met.level.values.keys() & {"ip_hash", "hash", "random"}:
                 self.say('balancing method does not support parameter "backup"', met.directive)
+
+    def _once(self, met: _Met) -> None:
+        """A block that may stand once."""
+        if met.directive.name in met.level.seen:
+            self.say(f'"{met.directive.name}" directive is duplicate', met.directive)
+        met.level.seen.add(met.directive.name)
 
     def _method(self, met: _Met) -> None:
         met.level.values[met.directive.name] = ()
@@ -351,7 +361,7 @@ class Http:
 
     def finish_main(self, main: Level) -> None:
         """The end of the main file."""
-        if self.config.fragment:
+        if self._is_fragment:
             self._finish(None)
             return
         if "events" not in main.seen and not self.opaque:
@@ -407,7 +417,7 @@ class Http:
                 self.say(f'unknown "{name}" variable', directive, mask=mask, certain=certain, line=None)
 
     def _unknown(self, name: str) -> tuple[int, bool]:
-        mask, certain = 0, not self.opaque and not self.judge.has_strangers and not self.config.fragment
+        mask, certain = 0, not self.opaque and not self.judge.has_strangers and not self._is_fragment
         for at, build in enumerate(self.builds):
             if variable_known(name, build.version, build) is False:
                 mask |= 1 << at
@@ -486,8 +496,9 @@ def _buffers_error(level: Level) -> str | None:
 
 
 _STEPS = {
-    "events": Http._events,
-    "http": Http._events,
+    "events": Http._once,
+    "http": Http._once,
+    "limit_except": Http._once,
     "listen": Http._listen,
     "proxy_pass": Http._proxy_pass,
     "root": Http._root,

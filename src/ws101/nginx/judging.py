@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from ws101.nginx.build import Build
-from ws101.nginx.directives import HANDLED_BLOCKS, is_known, may_repeat, modules_are_known, verdict
+from ws101.nginx.directives import HANDLED_BLOCKS, is_known, may_repeat, modules_are_known, rows, verdict
 from ws101.nginx.readings import BY_VERSION, FINE, Reading, read
 from ws101.syntax import Directive
 
-__all__ = ["Judge", "Judgement"]
+__all__ = ["HEADERS", "Judge", "Judgement", "Refused"]
 
 _MET_NAMES = (
-    "location listen upstream server proxy_pass root alias log_format access_log ssl_certificate limit_req "
-    "limit_conn limit_req_zone limit_conn_zone proxy_cache_path proxy_cache events http proxy_set_header "
-    "grpc_set_header fastcgi_param uwsgi_param scgi_param proxy_buffers proxy_buffer_size proxy_busy_buffers_size "
-    "proxy_temp_file_write_size proxy_max_temp_file_size large_client_header_buffers ip_hash hash random "
-    "ssl_reject_handshake include server_name proxy_redirect zone least_conn"
+    "limit_except location listen upstream server proxy_pass root alias log_format access_log ssl_certificate "
+    "limit_req limit_conn limit_req_zone limit_conn_zone proxy_cache_path proxy_cache events http "
+    "proxy_set_header grpc_set_header fastcgi_param uwsgi_param scgi_param proxy_buffers proxy_buffer_size "
+    "proxy_busy_buffers_size proxy_temp_file_write_size proxy_max_temp_file_size large_client_header_buffers "
+    "ip_hash hash random ssl_reject_handshake include server_name proxy_redirect zone least_conn"
 )
 _MET = frozenset(_MET_NAMES.split(" "))
 """Directives that the blocks around them remember."""
 
 
+_OF_FLAGS = 'it must be "on" or "off"'
+HEADERS = frozenset(("proxy_set_header", "grpc_set_header", "fastcgi_param", "uwsgi_param", "scgi_param"))
+"""Header fields and parameters for a backend: compiled only when the levels are merged."""
+
+Refused = tuple[str, int, bool]
+"""A message, the builds as bits, whether it is certain."""
+
 _STRANGE_VARIABLES = ("echo_", "jwt_", "js_", "keyval_", "njs_")
 """How the variables of well-known added modules begin."""
 
 
-class Judgement(NamedTuple):
-    """The outcome for one text.
+class Judgement:
+    """The outcome for one text in one context.
 
-    Args:
+    Attributes:
         silent: Whether there is nothing to do at all.
+        plain: Whether it is fine, and all there is to do is to notice a second one.
+        done: Whether it was met before and does not matter to its neighbours: nothing new then.
         refusals: (message, the builds as bits, whether it is certain).
+        late: Whether the refusals are about its values, which nginx reads after it looked for a first one.
         once: The name under which a second one in the same block is refused.
+        header: The directive's name, if it is a header field for a backend.
         args: The arguments.
         reading: The variables it uses and defines.
     """
 
-    silent: bool
-    refusals: tuple[tuple[str, int, bool], ...] = ()
-    once: str | None = None
-    args: tuple[str, ...] = ()
-    reading: Reading = FINE
+    __slots__ = ("args", "done", "header", "late", "once", "plain", "reading", "refusals", "silent")
+
+    def __init__(
+        self,
+        args: tuple[str, ...] = (),
+        refusals: tuple[Refused, ...] = (),
+        reading: Reading = FINE,
+        once: str | None = None,
+        *,
+        late: bool = False,
+        plain: bool = True,
+    ) -> None:
+        self.args = args
+        self.refusals = refusals
+        self.reading = reading
+        self.once = once
+        self.late = late
+        self.plain = plain
+        self.silent = plain and once is None
+        self.done = False
+        self.header: str | None = None
 
 
 class Judge:
@@ -57,17 +82,18 @@ class Judge:
         self.loaded = loaded
         self.has_strangers = False
         self._texts: dict[str, dict[str, Judgement]] = {}
-        self._heads: dict[tuple[str, str, bool, int], tuple[tuple[str, int, bool], ...]] = {}
+        self._heads: dict[tuple[str, str, bool, int], tuple[Refused, ...]] = {}
         self._once: dict[str, bool] = {}
+        self._flags: dict[str, bool] = {}
 
     def of(self, context: str) -> dict[str, Judgement]:
         """What was said in a context, by text."""
         return self._texts.setdefault(context, {})
 
-    def judge(self, directive: Directive, context: str, text: str | None) -> Judgement:
-        """Judge one directive, and remember it under its text if that is given."""
+    def judge(self, directive: Directive, context: str, text: str) -> Judgement:
+        """Judge one directive, and remember it under its text."""
         found = self._judge(directive, context)
-        if text is not None and directive.terminated:
+        if directive.terminated:
             self._texts[context][text] = found
         return found
 
@@ -79,48 +105,54 @@ class Judge:
 
     def _judge(self, directive: Directive, context: str) -> Judgement:
         if not directive.terminated:
-            return Judgement(True)
+            return Judgement()
         name, args = directive.name, directive.args
         refusals = self._head(directive, context, len(args))
-        handled = context in HANDLED_BLOCKS
-        reading = FINE
-        if not refusals and not handled and is_known(name):
-            reading, refusals = self._values(_key(name, context), args)
-        elif not is_known(name) and not handled:
+        if context in HANDLED_BLOCKS:
+            return Judgement(args, refusals, plain=False)
+        reading, late = FINE, False
+        if not is_known(name):
             self.has_strangers = True
             reading = Reading(None, (), tuple(arg[1:] for arg in args if arg.startswith("$")))
-        once = name if not handled and not self._may_repeat(name, context) else None
-        silent = not refusals and once is None and reading is FINE and name not in _MET and not handled
-        return Judgement(silent and directive.block is None, refusals, once, args, reading)
+        elif not refusals:
+            reading, refusals = self._values(_key(name, context), args)
+            late = bool(refusals)
+        elif refusals is not self._heads.get((context, name, directive.block is None, len(args))):
+            late = True
+        once = None if self._may_repeat(name, context) else name
+        plain = not refusals and reading is FINE and name not in _MET and directive.block is None
+        found = Judgement(args, refusals, reading, once, late=late, plain=plain)
+        found.header = name if name in HEADERS and context != "http" else None
+        return found
 
     def _may_repeat(self, name: str, context: str) -> bool:
         if name not in self._once:
             self._once[name] = may_repeat(name)
         return self._once[name] or (name == "server" and context != "stream")
 
-    def _head(self, directive: Directive, context: str, count: int) -> tuple[tuple[str, int, bool], ...]:
-        """Name, context, end and number of arguments; a flag's value is judged anew each time."""
+    def _head(self, directive: Directive, context: str, count: int) -> tuple[Refused, ...]:
+        """Name, context, end and number of arguments; and a flag's value, which is judged anew each time."""
         key = (context, directive.name, directive.block is None, count)
-        if key not in self._heads:
-            said = [verdict(directive, context, build, self.loaded) for build in self.builds]
+        known = self._heads.get(key)
+        if known is None or (not known and count == 1 and self._is_flag(directive.name)):
             found: dict[tuple[str, bool], int] = {}
-            for at, one in enumerate(said):
+            for at, build in enumerate(self.builds):
+                one = verdict(directive, context, build, self.loaded)
                 if one is not None:
                     found[one.message, one.certain] = found.get((one.message, one.certain), 0) | 1 << at
-            result = tuple((message, mask, certain) for (message, certain), mask in found.items())
-            if any("it must be" in message for message, _, _ in result):
-                return result
-            self._heads[key] = result
-        known = self._heads[key]
-        if not known and count == 1:
-            return self._flag(directive, context)
+            said = tuple((message, mask, certain) for (message, certain), mask in found.items())
+            if any(_OF_FLAGS in message for message, _, _ in said):
+                return said
+            known = self._heads[key] = said
         return known
 
-    def _flag(self, directive: Directive, context: str) -> tuple[tuple[str, int, bool], ...]:
-        one = verdict(directive, context, self.builds[0], self.loaded)
-        return ((one.message, (1 << len(self.builds)) - 1, one.certain),) if one is not None else ()
+    def _is_flag(self, name: str) -> bool:
+        found = self._flags.get(name)
+        if found is None:
+            found = self._flags[name] = any(row.kind == "flag" for row in rows(name))
+        return found
 
-    def _values(self, name: str, args: tuple[str, ...]) -> tuple[Reading, tuple[tuple[str, int, bool], ...]]:
+    def _values(self, name: str, args: tuple[str, ...]) -> tuple[Reading, tuple[Refused, ...]]:
         if name not in BY_VERSION:
             reading = read(name, args, self.builds[0])
             every = (1 << len(self.builds)) - 1

@@ -27,7 +27,7 @@ class Table(Protocol):
 
 
 def check_entry(table: Table, directive: Directive, args: tuple[str, ...]) -> tuple[str | None, Reading]:
-    """What nginx says of one line, and what the line uses and defines.
+    """What nginx says of one line's key, and the line's reading, which may hold an error too.
 
     Args:
         table: The block; it remembers the keys.
@@ -50,7 +50,7 @@ def _map(table: Table, key: str, args: tuple[str, ...]) -> tuple[str | None, Rea
         return None, FINE
     value = texts(args[0])
     if value.error:
-        return value.error, FINE
+        return None, value
     if key == "default":
         repeated = "default" in table.seen
         table.seen.add("default")
@@ -58,7 +58,7 @@ def _map(table: Table, key: str, args: tuple[str, ...]) -> tuple[str | None, Rea
     if key.startswith("~"):
         caseless = key.startswith("~*")
         matched = pattern(key[2 if caseless else 1 :], caseless=caseless)
-        return matched.error, Reading(None, value.uses, matched.defines)
+        return None, Reading(matched.error, value.uses, matched.defines)
     key = key.removeprefix("\\")
     assert table.names is not None
     added = table.names.add(key, True, wildcards="hostnames" in table.seen)

@@ -232,7 +232,7 @@ def _worker_processes(args: tuple[str, ...]) -> Reading:
 
 
 def _worker_connections(args: tuple[str, ...]) -> Reading:
-    return FINE if is_number(args[0]) else Reading(f'invalid number "{args[0]}" in "worker_connections" directive')
+    return FINE if is_number(args[0]) else Reading(f'invalid number "{args[0]}"')
 
 
 _EVENTS = ("epoll", "poll", "select", "kqueue", "eventport", "/dev/poll")
@@ -291,13 +291,24 @@ def _is_offset(word: str) -> bool:
 
 def _access(args: tuple[str, ...]) -> Reading:
     word = args[0]
-    if word in ("all", "unix:"):
+    address, slash, mask = word.partition("/")
+    if word in ("all", "unix:") or (_is_inet(address) and (not slash or _is_inet(mask) or _is_number_to(mask, 32))):
         return FINE
     try:
-        ipaddress.ip_network(word, strict=False)
+        ipaddress.IPv6Network(word, strict=False)
     except ValueError:
         return Reading(f'invalid parameter "{word}"')
     return FINE
+
+
+def _is_inet(text: str) -> bool:
+    """nginx takes any digits between three dots, or none (src/core/ngx_inet.c: ngx_inet_addr)."""
+    parts = text.split(".")
+    return len(parts) == 4 and all(part == "" or (_is_number_to(part, 255)) for part in parts)
+
+
+def _is_number_to(text: str, highest: int) -> bool:
+    return text.isascii() and text.isdigit() and int(text[:400]) <= highest
 
 
 def _log_format(args: tuple[str, ...]) -> Reading:
@@ -443,6 +454,11 @@ def _keepalive(args: tuple[str, ...], build: Build) -> Reading:
     return FINE if len(args) == 1 or args[1] == "local" else Reading(f'invalid parameter "{args[1]}"')
 
 
+def _hash(args: tuple[str, ...]) -> Reading:
+    key = texts(args[0])
+    return key if key.error or len(args) == 1 or args[1] == "consistent" else Reading(f'invalid parameter "{args[1]}"')
+
+
 _NUMBERED = ("weight", "max_conns", "max_fails")
 _NEEDS_ANY = frozenset(("backup", "down"))
 
@@ -545,6 +561,7 @@ _READERS: dict[str, Callable[[tuple[str, ...]], Reading]] = {
     "split_clients": _map,
     "geo": _geo,
     "auth_request_set": _auth_request_set,
+    "hash": _hash,
     "gzip_comp_level": _range(1, 9, "gzip_comp_level"),
     **{
         name: _size_or_zero(name)

@@ -121,6 +121,7 @@ class Choice:
         origin: The ``server_name`` or ``listen`` that decided; None if none did.
         captures: What the server name's regular expression matched.
         unknown: Why it may be another server.
+        matched: Whether a name matched; else it is the default server.
     """
 
     server: Scope
@@ -234,7 +235,7 @@ class Group:
         origin = self.default_origin
         what = "it is marked default_server" if origin is not None else "it is the first"
         why = why if len(self._servers) == 1 else f"{why}, and {what} on {self.socket}"
-        return Choice(self.default, why, origin, None, doubt or self._doubt(self._numbers[self._default], False))
+        return Choice(self.default, why, origin, None, doubt or self._doubt(self._numbers[self._default], False), False)
 
     def _doubt(self, number: int, exact: bool) -> Unknown | None:
         """Why an unreadable include may matter: it may hold a name, or a whole server, that comes first."""
@@ -433,7 +434,8 @@ def _sockets(text: str) -> tuple[Socket, ...] | str:
         return _on_ports((ANY4,), text)
     host, colon, ports = text.partition(":")
     if not host:
-        return "no host"
+        wrong = _on_ports((ANY4,), ports) if colon else ""
+        return wrong if isinstance(wrong, str) and wrong else "no host"
     return _on_ports(_addresses(host), ports if colon else str(_DEFAULT_PORT))
 
 

@@ -2,8 +2,8 @@
 
 Theory of operation.  nginx reads a configuration once, from the first byte of the main file to its last, following
 each include where it stands; at the end of ``http`` it merges the levels, builds the trees of locations, and last of
-all looks for variables nobody defines.  It stops at the first fault.  The walk here takes the same way and goes on after
-a fault, so the first verdict is nginx's own, and the later ones are what it would say next.
+all looks for variables nobody defines.  It stops at the first fault.  The walk here takes the same way and goes on
+after a fault, so the first verdict is nginx's own, and the later ones are what it would say next.
 
 How it is fast: what a statement says by itself depends on its text and its context alone, so each distinct text is
 judged once (``judging``).  What depends on its neighbours (a second one of its kind, a location inside a location) is
@@ -67,6 +67,7 @@ class _Frame:
     level: Level
     file: _File
     whole_file: bool
+    via: Directive | None = None
 
 
 def validate(config: Config, builds: Sequence[Build]) -> tuple[Refusal, ...]:
@@ -118,11 +119,11 @@ class _Walk:
             self.http.open_synthetic(level)
         return level
 
-    def _open_file(self, path: str, level: Level) -> bool:
+    def _open_file(self, path: str, level: Level, via: Directive | None = None) -> bool:
         tree = self.config.trees.get(path)
         if tree is None or any(f.whole_file and f.file.tree is tree for f in self.stack):
             return False
-        self.stack.append(_Frame(iter(tree.directives), level, _File(tree, list(reversed(tree.problems))), True))
+        self.stack.append(_Frame(iter(tree.directives), level, _File(tree, list(reversed(tree.problems))), True, via))
         return True
 
     def _step(self, frame: _Frame) -> bool:
@@ -134,21 +135,23 @@ class _Walk:
         for directive in frame.rest:
             if file.problems and directive.head_stop >= file.problems[-1].offset:
                 self._syntax(file, directive.head_stop)
-            block = directive.block
-            if block is None:
-                key = text[directive.start : directive.end]
-                judgement = judged.get(key)
-                if judgement is None:
-                    judgement = self.judge.judge(directive, level.context, key)
-            else:
-                judgement = self.judge.judge(directive, level.context, None)
+            end = directive.end if directive.block is None else directive.head_stop
+            key = text[directive.start : end]
+            judgement = judged.get(key)
+            if judgement is None:
+                judgement = self.judge.judge(directive, level.context, key)
             if judgement.silent:
                 continue
-            if judgement.once is not None:
-                if judgement.once in seen and not judgement.refusals:
-                    self._say(f'"{directive.name}" directive is duplicate', directive)
+            once = judgement.once
+            if once is not None and (judgement.late or not judgement.refusals):
+                if once in seen:
+                    self._say(f'"{once}" directive is duplicate', directive)
                     continue
-                seen.add(judgement.once)
+                seen.add(once)
+            if judgement.done and judgement.header:
+                level.values[judgement.header] = ()
+            if judgement.plain or judgement.done:
+                continue
             if self._handle(frame, directive, judgement):
                 return True
         return False
@@ -160,8 +163,8 @@ class _Walk:
             self._say(message, directive, mask=mask, certain=certain)
         if directive.name == "include" and directive.block is None:
             return self._include(directive, level)
-        if not judgement.refusals or directive.block is not None:
-            self.http.meet(directive, level, judgement)
+        if not judgement.refusals:
+            self.http.meet(directive, level, judgement, frame.via)
         if directive.block is None or level.context in HANDLED_BLOCKS:
             return False
         inner = Level(inner_context(directive.name, level.context), directive, level, judgement.args)
@@ -175,7 +178,7 @@ class _Walk:
         found = self.config.included.get(directive, ())
         if any(path not in self.config.trees for path in found):
             self.http.opaque = True
-        opened = [self._open_file(path, level) for path in reversed(found)]
+        opened = [self._open_file(path, level, directive) for path in reversed(found)]
         return any(opened)
 
     def _close(self, frame: _Frame) -> None:
@@ -218,6 +221,6 @@ class _Walk:
 
 def _loaded_modules(config: Config) -> tuple[str, ...] | None:
     """The files that ``load_module`` names; None if an include of the main level could not be read."""
-    if config.fragment or config.main.opaque:
+    if config.fragment not in (None, "main") or config.main.opaque:
         return None
     return tuple(arg for placed in config.main.all("load_module") for arg in placed.args)
