@@ -32,6 +32,7 @@ from ws101.host.process import (
     started,
     wait_reloaded,
 )
+from ws101.host.workers import children
 from ws101.lab.nginx import Nginx, until, wrap
 from ws101.lab.ports import free_ports
 
@@ -150,6 +151,58 @@ def test_a_reload_is_done_when_only_new_workers_serve(binary: NginxBinary) -> No
         assert seen.new
         assert set(seen.leaving) <= set(old)
         assert not set(serving(nginx.pid)) & set(old)
+
+
+def answer(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        return b"".join(iter(lambda: client.recv(4096), b"")).rpartition(b"\r\n\r\n")[2]
+
+
+def test_a_worker_that_was_forked_just_before_the_reload_does_not_count_as_new(binary: NginxBinary) -> None:
+    """It still carries its master's name then, and answers with the old configuration for 100 ms and more."""
+    (port,) = free_ports(1)
+    text = "server {{ listen 127.0.0.1:{}; return 200 {}; }}".format
+    with Nginx(wrap(text(port, 0), binary=binary), binary=binary) as nginx:
+        master = master_of(nginx.pid)
+        assert master is not None
+        for number in range(1, 7):
+            nginx.rewrite("nginx.conf", wrap(text(port, number), binary=binary))
+            (victim,) = serving(nginx.pid)
+            os.kill(victim, signal.SIGKILL)
+            until(lambda: set(children(nginx.pid)) - {victim} != set(), "new child")  # noqa: B023
+            old = children(nginx.pid)
+            send_reload(master)
+            seen = wait_reloaded(nginx.pid, old)
+            assert seen.done, seen
+            assert answer(port) == str(number).encode()
+
+
+def test_an_old_worker_without_a_name_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    nameless, old, new = "nginx: master process nginx", "nginx: worker process", "nginx: worker process"
+    states = iter(
+        [
+            [(11, nameless)],
+            [(11, nameless), (12, nameless)],
+            [(11, nameless), (12, new)],
+            [(11, old), (12, new)],
+            [(11, f"{old} is shutting down"), (12, new)],
+        ]
+    )
+    table: list[tuple[int, str]] = []
+
+    def step(_: float) -> None:
+        table[:] = next(states)
+
+    step(0)
+    monkeypatch.setattr("ws101.host.workers._children_in_proc", lambda pid: iter([*table] if pid == 1 else ()))
+    monkeypatch.setattr("ws101.host.process.master_of", lambda _: titled(""))
+    monkeypatch.setattr("ws101.host.process.time.sleep", step)
+    seen = wait_reloaded(1, children(1))
+    assert seen.done
+    assert seen.new == (12,)
+    assert seen.leaving == (11,)
+    assert next(states, None) is None
 
 
 def test_a_refused_reload_is_seen_in_the_error_log(binary: NginxBinary) -> None:

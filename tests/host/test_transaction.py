@@ -9,121 +9,27 @@ import signal
 import socket
 import subprocess
 import threading
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tools.faults.site import Measured, Site, Told, running
 from ws101.host import transaction
 from ws101.host.binary import NginxBinary, find_nginx
 from ws101.host.journal import lock
-from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack, Verdict
-from ws101.host.process import compiled, master_of
+from ws101.host.outcome import Applied, NotStarted, RolledBack
+from ws101.host.process import master_of
 from ws101.host.recovery import history
 from ws101.host.target import Target
-from ws101.host.transaction import Interrupted, Transaction, find_order, undo
-from ws101.lab.nginx import Nginx, until, wrap
+from ws101.host.transaction import Interrupted, find_order, undo
+from ws101.lab.nginx import until
 from ws101.lab.ports import free_ports
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: mounts")
-
-
-@dataclass
-class Site:
-    """A running nginx that answers ``old``, and the change that makes it answer ``new``."""
-
-    nginx: Nginx
-    port: int
-    state: Path
-    target: Target
-
-    def path(self, name: str) -> str:
-        return str(self.nginx.dir / name)
-
-    def read(self, name: str) -> bytes:
-        return (self.nginx.dir / name).read_bytes()
-
-    def answer(self) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=5) as response:
-            return str(response.read().decode())
-
-    def change(self, name: str, old: str, new: str) -> dict[str, tuple[bytes | None, bytes | None]]:
-        before = self.read(name)
-        assert old.encode() in before
-        return {self.path(name): (before, before.replace(old.encode(), new.encode()))}
-
-    @property
-    def good(self) -> dict[str, tuple[bytes | None, bytes | None]]:
-        """The users come first here, so the order has to be found."""
-        return self.change("sites/site.conf", "200 old", "200 $answer") | {
-            self.path("conf.d/map.conf"): (None, b"map $uri $answer { default new; }\n")
-        }
-
-    def run(self, edits: dict[str, tuple[bytes | None, bytes | None]], proof: object = None, **more: object) -> Outcome:
-        arguments = {"state": self.state, "target": self.target, "proof": proof or Measured(self), **more}
-        return Transaction(edits=edits, **arguments).run()  # type: ignore[arg-type]
-
-    def contents(self) -> dict[str, bytes]:
-        """Every configuration file, the leftovers included."""
-        paths = [p for p in self.nginx.dir.rglob("*") if p.is_file() and ("conf" in p.name or "ws101" in p.name)]
-        return {str(path.relative_to(self.nginx.dir)): path.read_bytes() for path in paths}
-
-
-class Measured:
-    """A proof that asks the site itself."""
-
-    def __init__(self, site: Site, wanted: str = "new", then: Callable[[], object] = lambda: None) -> None:
-        self.site, self.wanted, self.then = site, wanted, then
-        self.was = self.site.answer()
-
-    def before(self) -> Verdict:
-        return Verdict(self.site.answer() == self.was, "answers as before")
-
-    def after(self) -> Verdict:
-        found = self.site.answer()
-        self.then()
-        return Verdict(found == self.wanted, f"it answers {found}")
-
-    def after_rollback(self) -> Verdict:
-        return Verdict(self.site.answer() == self.was, "answers as before")
-
-
-@dataclass
-class Told:
-    """A proof that says what it is told to."""
-
-    first: Callable[[], object] = lambda: None
-    go: bool = True
-    keep: bool = True
-
-    def before(self) -> Verdict:
-        self.first()
-        return Verdict(self.go, "told so")
-
-    def after(self) -> Verdict:
-        return Verdict(self.keep, "told so")
-
-    def after_rollback(self) -> Verdict:
-        return Verdict(True, "told so")
-
-
-@contextlib.contextmanager
-def running(binary: NginxBinary, state: Path, more: str = "") -> Iterator[Site]:
-    (port,) = free_ports(1)
-    files = {
-        "nginx.conf": wrap("    include conf.d/*.conf; include sites/*.conf;\n" + more, binary=binary),
-        "conf.d/log.conf": "log_not_found off;\n",
-        "sites/site.conf": f"server {{\n    listen 127.0.0.1:{port};\n    location / {{ return 200 old; }}\n}}\n",
-    }
-    with Nginx(files, binary=binary) as nginx:
-        master = master_of(nginx.pid)
-        assert master is not None
-        yield Site(nginx, port, state, Target.of(master, compiled(binary.version_text)))
 
 
 @pytest.fixture

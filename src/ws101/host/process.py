@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import ApplyError, NginxError
-from ws101.host.workers import workers
+from ws101.host.workers import unnamed, workers
 
 __all__ = [
     "Compiled",
@@ -351,7 +351,7 @@ def wait_reloaded(master: int, old: Iterable[int], *, log: LogMark | None = None
 
     Args:
         master: The master's process id.
-        old: The workers that served before the reload, from ``serving``.
+        old: All children that the master had before the reload, from ``children``.
         log: The end of the error log before the reload, to see a refusal at once.
         timeout: Seconds.
     """
@@ -361,7 +361,8 @@ def wait_reloaded(master: int, old: Iterable[int], *, log: LogMark | None = None
         new = tuple(worker.pid for worker in found if worker.pid not in before and not worker.leaving)
         left = tuple(worker.pid for worker in found if worker.leaving)
         seconds = time.monotonic() - begin
-        if new and not any(worker.pid in before and not worker.leaving for worker in found):
+        stay = {worker.pid for worker in found if not worker.leaving} | {*unnamed(master)}
+        if new and not stay & before:
             return Reload(True, "", seconds, new, left)
         refusal = _refusal(log, master)
         if refusal:

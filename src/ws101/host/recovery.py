@@ -16,9 +16,10 @@ from typing import cast
 from ws101.errors import ApplyError, Ws101Error
 from ws101.host.files import os_path
 from ws101.host.journal import Change, Journal, changes, lock, state_folder
-from ws101.host.process import LogMark, Reload, reload_command, send_reload, serving, wait_reloaded
+from ws101.host.process import LogMark, Reload, reload_command, send_reload, wait_reloaded
 from ws101.host.staging import Overlay, Stage
 from ws101.host.target import Target
+from ws101.host.workers import children
 from ws101.host.writing import Fault, Pending, discard, holds, no_fault, put_back
 
 __all__ = [
@@ -142,15 +143,19 @@ def put_all_back(
         said = refused({file.path: file.old for number, file in enumerate(pending) if number not in theirs})
         if said:
             return [*trouble, f"nothing was put back, because nginx would refuse the mixture: {said}"]
-    for number, file in reversed([*enumerate(pending)]):
-        if number in theirs:
-            continue
+    left = [number for number in reversed(range(len(pending))) if number not in theirs]
+    while left:
+        number, *left = left
+        file = pending[number]
         try:
             if number in torn and journal is not None and not _ours(file):
                 journal.keep(f"{number}.found", holds(file.real))
             put_back(file, torn=number in torn)
         except Ws101Error as error:
             trouble.append(f"{file.path}: {error.message}")
+            said = refused({pending[n].path: pending[n].old for n in left}) if left else ""
+            if said:
+                return [*trouble, f"the other files were left new, because nginx would refuse the mixture: {said}"]
     return trouble
 
 
@@ -161,7 +166,7 @@ def reload_now(target: Target, timeout: float, log: LogMark | None = None) -> li
     if master is None and not command:
         return []
     try:
-        old = serving(master.pid) if master is not None else ()
+        old = children(master.pid) if master is not None else ()
         send_reload(master, command)
         seen = wait_reloaded(master.pid, old, log=log, timeout=timeout) if master is not None else Reload(True, "", 0.0)
     except Ws101Error as error:

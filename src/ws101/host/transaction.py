@@ -32,6 +32,7 @@ from ws101.host.process import LogMark, Reload, may_signal, reload_command, send
 from ws101.host.recovery import put_all_back, recover_locked, refusal, reload_now, tag_of
 from ws101.host.staging import Overlay, Stage, loaded_files
 from ws101.host.target import Target
+from ws101.host.workers import children
 from ws101.host.writing import Fault, Pending, commit, discard, no_fault, prepare
 
 __all__ = ["Changes", "Interrupted", "Transaction", "find_order", "undo"]
@@ -276,7 +277,7 @@ class Transaction:
     def _reload(self, log: LogMark | None) -> str:
         """Reload and watch it happen; returns what was seen."""
         master = self.target.master
-        old = serving(master.pid) if master is not None else ()
+        old = children(master.pid) if master is not None else ()
         how = send_reload(master, self._reload_command())
         if master is None:
             return f"{how}; not watched, because the master is not known"

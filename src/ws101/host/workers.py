@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Worker", "workers"]
+__all__ = ["Worker", "children", "unnamed", "workers"]
 
 _PROC = Path("/proc")
 
@@ -31,10 +31,33 @@ class Worker:
 
 def workers(master: int) -> tuple[Worker, ...]:
     """The workers of a master process that have named themselves; empty if there is no such master."""
-    table = _children_in_proc(master) if _PROC.joinpath("self").exists() else _children_by_ps(master)
     return tuple(
-        Worker(pid, "shutting down" in title) for pid, title in table if title.startswith("nginx: worker process")
+        Worker(pid, "shutting down" in title)
+        for pid, title in _children(master)
+        if title.startswith("nginx: worker process")
     )
+
+
+def children(master: int) -> tuple[int, ...]:
+    """The process ids of all children of a master: workers, the cache's helpers, and those not yet named."""
+    return tuple(pid for pid, _ in _children(master))
+
+
+def unnamed(master: int) -> tuple[int, ...]:
+    """Children that still carry their master's name: a worker does for some milliseconds after it was forked.
+
+    nginx: src/os/unix/ngx_process_cycle.c:ngx_worker_process_cycle names the process after ngx_worker_process_init.
+    A child with workers of its own is another master, as while the program is upgraded.
+    """
+    return tuple(
+        pid
+        for pid, title in _children(master)
+        if not title.startswith(("nginx: worker", "nginx: cache")) and not children(pid)
+    )
+
+
+def _children(master: int) -> Iterator[tuple[int, str]]:
+    return _children_in_proc(master) if _PROC.joinpath("self").exists() else _children_by_ps(master)
 
 
 def _children_in_proc(parent: int) -> Iterator[tuple[int, str]]:
