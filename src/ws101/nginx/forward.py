@@ -97,14 +97,14 @@ def governing_handler(scope: Scope) -> tuple[Placed, Scope] | None:
     return None
 
 
-def _plan(scope: Scope, build: Build) -> _Plan | None:
-    key = ("plan", build)
+def _plan(scope: Scope, build: Build, cached: bool) -> _Plan | None:
+    key = ("plan", build, cached)
     if key not in scope.memo:
-        scope.memo[key] = _compile(scope, build)
+        scope.memo[key] = _compile(scope, build, cached)
     return scope.memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
-def _compile(scope: Scope, build: Build) -> _Plan | None:
+def _compile(scope: Scope, build: Build, cached: bool) -> _Plan | None:
     governing = governing_handler(scope)
     if governing is None:
         return None
@@ -115,7 +115,7 @@ def _compile(scope: Scope, build: Build) -> _Plan | None:
     version = effective(scope, "proxy_http_version")
     if isinstance(version.value, Unknown):
         unknown.append(version.value)
-    fields = _fields(scope, build, unknown)
+    fields = _fields(scope, build, cached, unknown)
     return _Plan(
         handler=handler,
         location=location_name(level).name if level.kind == "location" and level.opener else "",
@@ -151,7 +151,7 @@ def _flag(scope: Scope, name: str, default: bool, unknown: list[Unknown]) -> boo
     return value
 
 
-def _fields(scope: Scope, build: Build, unknown: list[Unknown]) -> tuple[_Field, ...]:
+def _fields(scope: Scope, build: Build, cached: bool, unknown: list[Unknown]) -> tuple[_Field, ...]:
     """The user's fields, then the defaults whose names are free (ngx_http_proxy_init_headers)."""
     own = effective_all(scope, "proxy_set_header")
     if isinstance(own, Unknown):
@@ -159,7 +159,7 @@ def _fields(scope: Scope, build: Build, unknown: list[Unknown]) -> tuple[_Field,
         own = ()
     fields = [_Field(p.args[0], parse_template(p.args[1]), p.args[1], p) for p in own if len(p.args) == 2]
     taken = {lower(field.name) for field in fields}
-    for name, value in (*_DEFAULTS, *((n, "") for n in _CACHE_DEFAULTS if _caches(scope))):
+    for name, value in (*_DEFAULTS, *((n, "") for n in _CACHE_DEFAULTS if cached)):
         if lower(name) in taken or (name == "Proxy-Connection" and not build.does("drops_proxy_connection")):
             continue
         if name == "Connection" and not build.does("sends_connection_close"):
@@ -178,9 +178,14 @@ def _value_of(field: _Field) -> tuple[Template, str, Placed | None]:
     return field.template, field.text, field.origin
 
 
-def _caches(scope: Scope) -> bool:
-    cache = effective(scope, "proxy_cache").text
-    return cache is not None and cache != "off"
+def _caches(state: State) -> bool:
+    """Whether the answer to this request may be kept (nginx: ngx_http_upstream_cache)."""
+    cache = effective(state.scope, "proxy_cache").text
+    if cache is None or cache == "off":
+        return False
+    methods = effective(state.scope, "proxy_cache_methods").value
+    allowed = {m.upper() for m in methods} if isinstance(methods, tuple) else set()
+    return state.method in {"GET", "HEAD"} | allowed
 
 
 def forwarded(state: State) -> Forwarded:
@@ -190,7 +195,8 @@ def forwarded(state: State) -> Forwarded:
         BadGateway: If nginx itself answers, because it cannot make the request.
         Unanswerable: If where it goes hangs on something only run time knows.
     """
-    plan = _plan(state.scope, state.build)
+    cached = _caches(state)
+    plan = _plan(state.scope, state.build, cached)
     if plan is None:
         raise BadGateway(500, "no upstream configuration", state.handler)
     if plan.handler.name != "proxy_pass":
@@ -202,7 +208,7 @@ def forwarded(state: State) -> Forwarded:
     _needs_resolver(state, plan, url)
     unknown = list(plan.unknown)
     body = _body(state, plan, unknown)
-    method = _value(state, plan.method, unknown) if plan.method else state.method
+    method = _method(state, plan, cached, unknown)
     target = _target(state, plan, url)
     fates, complete = _headers(state, plan, unknown)
     request = None
@@ -223,11 +229,19 @@ def _judged(
 ) -> Forwarded:
     length = None if isinstance(state.body_length, Unknown) else state.body_length
     faults, undecided = handshake_faults(plan.http_version, method, fates, length)
-    tunnel = False if faults else None if undecided or plan.unknown else True
+    open_body = isinstance(state.body_length, Unknown)
+    tunnel = False if faults else None if undecided or open_body or plan.unknown else True
     seconds, origin = idle_timeout(state.scope)
     return Forwarded(
         plan.handler, upstream, request, fates, tunnel, faults, seconds, origin, tuple(dict.fromkeys(unknown))
     )
+
+
+def _method(state: State, plan: _Plan, cached: bool, unknown: list[Unknown]) -> str | None:
+    """The method; HEAD becomes GET so that the answer can be kept."""
+    if cached and state.method == "HEAD" and is_on(effective(state.scope, "proxy_cache_convert_head"), True) is True:
+        return "GET"
+    return _value(state, plan.method, unknown) if plan.method else state.method
 
 
 def _other_protocol(state: State, plan: _Plan) -> Forwarded:
@@ -279,27 +293,25 @@ def _needs_resolver(state: State, plan: _Plan, url: ProxyUrl) -> None:
 
 
 def _body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
-    received = state.received
+    received, body = state.received, state.arrival.request.body
+    if received.chunked and not _passes_as_it_comes(plan):
+        body = _dechunked(body)
+        state.read_length = len(body)
     if plan.body is not None:
         text = _value(state, plan.body, unknown)
         state.body_length = Unknown("how long the body set by proxy_set_body is") if text is None else len(text)
         return text
-    body = state.arrival.request.body
-    if not received.chunked:
-        state.body_length = received.content_length
-        body = body[: received.content_length or 0]
-    elif _passes_as_it_comes(plan):
+    if received.chunked and state.read_length is None:
         state.body_length = Unknown("how much of a chunked body has arrived when it is passed on unbuffered")
         return None
-    else:
-        body = _dechunked(body)
-        state.body_length = state.read_length = len(body)
-    return body if plan.passes_body else ""
+    state.body_length = state.read_length if received.chunked else received.content_length
+    return body[: state.body_length or 0] if plan.passes_body else ""
 
 
 def _passes_as_it_comes(plan: _Plan) -> bool:
     """Whether a chunked body is passed on before it is complete (nginx: ngx_http_proxy_handler)."""
-    return not plan.buffers_body and plan.passes_body and plan.http_version != "HTTP/1.0"
+    buffers = plan.buffers_body or not plan.passes_body or plan.body is not None
+    return not buffers and plan.http_version != "HTTP/1.0"
 
 
 def _dechunked(body: str) -> str:

@@ -77,6 +77,7 @@ class Found:
         scope: The location; None if it is the server itself.
         redirect: nginx answers 301 with the location's name instead (the missing slash of a proxied ``/name/``).
         captures: What the location's regular expression matched.
+        matches: What each regular expression on the way matched, outermost first; ``captures`` is the last of them.
         kind: How it was found.
         unknown: Why another location may be the one: an unreadable include, or an undecidable pattern.
     """
@@ -86,6 +87,7 @@ class Found:
     captures: Match | None
     kind: Kind
     unknown: Unknown | None = None
+    matches: tuple[Match, ...] = ()
     _steps: tuple[_Step, ...] = field(default=(), repr=False)
     _uri: str = field(default="", repr=False)
 
@@ -168,17 +170,19 @@ def find_location(server: Scope, uri: str, build: Build) -> Found:
     del build
     doubts: list[Unknown] = []
     steps, end, kind, redirect = _go_down(server, uri, doubts)
-    captures: Match | None = None
+    matches: list[Match] = []
     matched = None if kind == "exact" or redirect else _come_back(steps, uri, doubts)
     while matched is not None:
-        end, captures = matched
+        end, match = matched
+        matches.append(match)
         kind = "regex"
         inside = [_Step(_level(end), -1, True, False)]
         steps += inside
         if end.opaque:
             doubts.append(_doubt(end))
         matched = _come_back(inside, uri, doubts)
-    return Found(end, redirect, captures, kind, doubts[0] if doubts else None, tuple(steps), uri)
+    captures = matches[-1] if matches else None
+    return Found(end, redirect, captures, kind, doubts[0] if doubts else None, tuple(matches), tuple(steps), uri)
 
 
 def _go_down(base: Scope, uri: str, doubts: list[Unknown]) -> tuple[list[_Step], Scope | None, Kind, bool]:

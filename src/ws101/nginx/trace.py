@@ -28,6 +28,7 @@ from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
 from ws101.nginx.servers import Choice, Group, listeners
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.variables import evaluate_text, remember_captures
+from ws101.text import lower
 
 __all__ = ["answer", "forward", "trace"]
 
@@ -64,13 +65,15 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     if not isinstance(group, Group):
         return Trace(arrival, (), Outcome("unknown"), (Unknown(group.reason),))
     chosen: list[Choice] = []
+    first = group.find(lower(arrival.sni)) if arrival.tls and arrival.sni else None
 
     def choose(host: str) -> tuple[Scope, ClientSettings]:
         choice = group.find(host)
+        if first is not None and not choice.matched:
+            choice = first
         chosen.append(choice)
         return choice.server, client_settings(choice.server, build)
 
-    first = group.find(arrival.sni) if arrival.tls and arrival.sni else None
     default = first.server if first else group.default
     received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
@@ -183,8 +186,8 @@ def _find_location(state: State) -> Next:
     scope = found.scope or state.server
     for lost in found.lost:
         state.decide("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener)
-    if found.captures is not None:
-        remember_captures(state, found.captures)
+    for match in found.matches:
+        remember_captures(state, match)
     state.decide(
         "location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None
     )
