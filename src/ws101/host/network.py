@@ -43,7 +43,9 @@ __all__ = [
     "Resolve",
     "exchange",
     "handshake",
+    "knock",
     "new_key",
+    "observe",
     "parse_address",
     "parse_resolve",
     "parse_ws_url",
@@ -108,9 +110,26 @@ def handshake(
     endpoint = parse_ws_url(url) if isinstance(url, str) else url
     if options.key == shaking.SAMPLE_KEY:
         options = replace(options, key=new_key())
-    seen = _run(shaking.handshake(endpoint, options), endpoint, network, shaking.build_request(endpoint, options))
+    seen = observe(shaking.handshake(endpoint, options), endpoint, network, shaking.build_request(endpoint, options))
     assert seen.handshake is not None
     return seen, seen.handshake
+
+
+def knock(
+    request: Request, endpoint: Endpoint, options: HandshakeOptions = ORDINARY, network: Network = DEFAULT
+) -> Observation:
+    """The opening handshake with a request that is made already; what stops it below HTTP is a failed observation.
+
+    Args:
+        request: Sent exactly as it encodes.
+        endpoint: Where to connect to.
+        options: Of these the limits count.
+        network: How to connect.
+
+    Raises:
+        InputError: If a certificate or key file cannot be used.
+    """
+    return _run(shaking.knock(request, options), endpoint, network, request)
 
 
 def plain(
@@ -129,7 +148,7 @@ def plain(
     """
     endpoint = parse_ws_url(url) if isinstance(url, str) else url
     request = exchanging.plain_request(endpoint, headers, method=method)
-    return _run(exchanging.exchange(request, timeout=timeout), endpoint, network, request)
+    return observe(exchanging.exchange(request, timeout=timeout), endpoint, network, request)
 
 
 def exchange(
@@ -173,7 +192,18 @@ def parse_address(address: str, *, tls: bool = False) -> tuple[Endpoint, str]:
     return parse_ws_url(f"{scheme}://{address}"), ""
 
 
-def _run(probe: Probe, endpoint: Endpoint, network: Network, request: Request) -> Observation:
+def observe(probe: Probe, endpoint: Endpoint, network: Network, request: Request) -> Observation:
+    """Run a probe; where no connection comes to stand, that is a failed observation and not an exception.
+
+    Args:
+        probe: What to do.
+        endpoint: Where to connect to.
+        network: How.
+        request: What would have been sent, for the report.
+
+    Raises:
+        InputError: If a certificate or key file cannot be used.
+    """
     try:
         return run(probe, endpoint, network)
     except ConnectError as error:
