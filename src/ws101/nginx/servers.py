@@ -129,6 +129,7 @@ class Choice:
     origin: Placed | None = None
     captures: Match | None = None
     unknown: Unknown | None = None
+    matched: bool = True
 
 
 class _Name(NamedTuple):
