@@ -129,7 +129,7 @@ def knock(
     Raises:
         InputError: If a certificate or key file cannot be used.
     """
-    return _run(shaking.knock(request, options), endpoint, network, request)
+    return observe(shaking.knock(request, options), endpoint, network, request)
 
 
 def plain(
