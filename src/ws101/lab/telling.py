@@ -30,6 +30,9 @@ __all__ = ["tell"]
 
 Say = Callable[[str], None]
 
+_BROKEN = 400
+"""How the story's application refuses what is no opening handshake."""
+
 
 def tell(story: Deployment, say: Say, style: Style) -> bool:
     """Tell the story of a deployment; whether every step went as it should.
@@ -98,8 +101,10 @@ class _Teller:
         for text in hops(rows, self.style):
             self.say(text)
         self.say("")
+        if result.status != _BROKEN:
+            return self._tick(False, f"the application was to refuse with {_BROKEN}")
         same = bool(recorded) and recorded[-1] == forwarded.request.encode()
-        return self._tick(same, "predicted request = recorded request, byte for byte") and result.status == 400
+        return self._tick(same, "predicted request = recorded request, byte for byte")
 
     # 2 ------------------------------------------------------------------------------------------------------------
 
