@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from ws101.findings import Finding, Level
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
+from ws101.nginx.validate import validate
 from ws101.rules import RULES
 from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.context import Context, Shared
@@ -39,12 +40,14 @@ class Entry:
         places: The scopes that have the fault.
         bites: When it shows, see ``ws101.rules.base.registry.Bites``.
         builds: The nginx versions that have it.
+        refused: Whether nginx refuses the configuration for it.
     """
 
     finding: Finding
     places: tuple[Scope, ...]
     bites: int
     builds: tuple[Build, ...]
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +140,27 @@ def check(
     entries = sorted(_collect(contexts, wanted), key=lambda entry: _order(numbers, entry))
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
     rows, undecided = _table(contexts, kept) if table else ((), ())
-    unknown = tuple(dict.fromkeys((*config.unknown, *undecided)))
-    return CheckReport(
-        (*kept, *about), silenced, rows, config.problems, unknown, contexts[0].aims, config, shared.builds
-    )
+    problems, doubts = _verdicts(config, shared.builds)
+    unknown = tuple(dict.fromkeys((*config.unknown, *doubts, *undecided)))
+    return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
+
+
+def _verdicts(config: Config, builds: tuple[Build, ...]) -> tuple[tuple[Problem, ...], tuple[Unknown, ...]]:
+    """What nginx refuses surely and in every version, in its order; and what it may refuse, once for each message."""
+    problems: list[Problem] = []
+    doubts: dict[str, Unknown] = {}
+    for refusal in validate(config, builds):
+        span = refusal.span
+        line = refusal.line or config.sources[span.path].line(span.start)
+        condition = version_condition(refusal.builds, builds)
+        if refusal.certain and not condition:
+            problems.append(Problem(refusal.message, span, line, span.start))
+            continue
+        what = "a module or a file that is not known here may know better"
+        reason = f"nginx may refuse this: {refusal.message} ({condition or what})"
+        origin = Placed(refusal.directive, config.main) if refusal.directive is not None else None
+        doubts.setdefault(reason, Unknown(reason, origin))
+    return tuple(problems), tuple(doubts.values())
 
 
 def version_condition(holding: Iterable[Build], everything: Sequence[Build]) -> str:
@@ -182,7 +202,7 @@ def _collect(contexts: Sequence[Context], rules: Sequence[Rule]) -> Iterator[Ent
         for rule in rules:
             for found, finding in rule.check(context):
                 key = (rule.name, finding.span, finding.message)
-                entry = Entry(finding, found.places, rule.bites, (context.build,))
+                entry = Entry(finding, found.places, rule.bites, (context.build,), found.refused)
                 entries[key] = _merged(entries[key], entry) if key in entries else entry
     everything = [context.build for context in contexts]
     for entry in entries.values():
@@ -199,6 +219,7 @@ def _merged(known: Entry, more: Entry) -> Entry:
         tuple(dict.fromkeys((*known.places, *more.places))),
         known.bites,
         tuple(dict.fromkeys((*known.builds, *more.builds))),
+        known.refused,
     )
 
 

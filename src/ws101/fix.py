@@ -34,8 +34,13 @@ ROUNDS = 10
 class Applied:
     """A fix that was applied, and the finding it removes."""
 
-    finding: Finding
+    entry: Entry
     fix: Fix
+
+    @property
+    def finding(self) -> Finding:
+        """The finding it removes."""
+        return self.entry.finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +130,11 @@ def fix(
         UsageError: If a told URL is no WebSocket's URL.
     """
     options = options or Options()
-    now, applied = config, []
+    now, baseline = config, config
+    applied: list[Applied] = []
     before: CheckReport | None = None
     for _ in range(ROUNDS):
-        report = proven(check(now, builds, options, rules=rules), options, None if unsafe else config)
+        report = proven(check(now, builds, options, rules=rules), options, baseline)
         before = before or report
         chosen = _choose(report.entries, unsafe=unsafe)
         if not chosen:
@@ -141,8 +147,10 @@ def fix(
             after = with_edits(now, chosen[0].fix.edits)
         applied += chosen
         now = after
+        if unsafe or any(item.entry.refused for item in chosen):
+            baseline = now
     else:
-        report = proven(check(now, builds, options, rules=rules), options, None if unsafe else config)
+        report = proven(check(now, builds, options, rules=rules), options, baseline)
     assert before is not None, "there is at least one round"
     texts = dict(now.files.texts) if isinstance(now.files, Overlay) and now is not config else {}
     kept = config.files.texts if isinstance(config.files, Overlay) else {}
@@ -159,9 +167,9 @@ def proven(report: CheckReport, options: Options, baseline: Config | None = None
     """
     baseline = baseline or report.config
     entries = [_shared(entry, report) for entry in report.entries]
-    claimed = _compatible([entry for entry in entries if _is_safe(entry.finding.fix)])
+    claimed = _compatible([entry for entry in entries if _needs_proof(entry)])
     reasons = _refuted(report, options, baseline, claimed)
-    rest = [e for e in entries if _is_safe(e.finding.fix) and e not in claimed]
+    rest = [entry for entry in entries if _needs_proof(entry) and entry not in claimed]
     while rest:
         group = _compatible(rest)
         reasons |= _refuted(report, options, baseline, group)
@@ -171,6 +179,11 @@ def proven(report: CheckReport, options: Options, baseline: Config | None = None
 
 def _is_safe(fix: Fix | None) -> bool:
     return fix is not None and fix.safety is Safety.SAFE
+
+
+def _needs_proof(entry: Entry) -> bool:
+    """Whether a fix calls itself safe and there are outcomes to keep: a refused configuration has none."""
+    return _is_safe(entry.finding.fix) and not entry.refused
 
 
 def _demoted(entry: Entry, reason: str) -> Entry:
@@ -230,7 +243,7 @@ def _placements(report: CheckReport) -> Counter[Directive]:
 def _choose(entries: Sequence[Entry], *, unsafe: bool) -> list[Applied]:
     """The fixes to apply together: the first to bite first, none that touches another."""
     wanted = [e for e in entries if e.finding.fix and (unsafe or e.finding.fix.safety is Safety.SAFE)]
-    return [Applied(e.finding, e.finding.fix) for e in _compatible(wanted) if e.finding.fix]
+    return [Applied(e, e.finding.fix) for e in _compatible(wanted) if e.finding.fix]
 
 
 def _compatible(entries: Sequence[Entry]) -> list[Entry]:

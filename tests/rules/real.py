@@ -105,11 +105,13 @@ class Plain:
     asks_upgrade: bool
 
 
-def plain_outcomes(port: int, backend: Recorder, paths: tuple[str, ...]) -> list[Plain]:
+def plain_outcomes(
+    port: int, backend: Recorder, paths: tuple[str, ...], methods: tuple[str, ...] = ("GET", "POST")
+) -> list[Plain]:
     """What plain requests get: the status, and what reached the backend apart from HTTP version and Connection."""
     found: list[Plain] = []
     for path in paths:
-        for method in ("GET", "POST"):
+        for method in methods:
             seen = len(backend.raw)
             status, _ = ask(port, plain_request(path, method=method))
             reached = backend.requests[seen:]

@@ -102,6 +102,8 @@ def test_a_real_nginx_fails_on_bad_and_works_on_good(
     url = pair.bad.urls[0] if pair.bad.urls else f"ws://example.com{aimed_path(pair, binary.build)}"
     paths = ("/", urlsplit(url).path, urlsplit(url).path.rstrip("/") + "/more")
     is_compared = pair.good.fixable and not pair.good.unsafe and pair.bad.proof != "refused"
+    # An auth_request passes the length of a body on, but not the body: a POST would wait for it in any case.
+    methods = ("GET",) if "auth_request" in bad["nginx.conf"] else ("GET", "POST")
     before: list[Plain] = []
     if pair.bad.proof == "refused":
         (port,) = free_ports(1)
@@ -110,11 +112,11 @@ def test_a_real_nginx_fails_on_bad_and_works_on_good(
         assert pair.bad.refused in output
     else:
         with served(hurried(pair, bad), backend, binary) as port:
-            before = plain_outcomes(port, backend, paths) if is_compared else []
+            before = plain_outcomes(port, backend, paths, methods) if is_compared else []
             assert PROVES[pair.bad.proof](port, url, backend) == (pair.bad.proof == "accepted")
     with served(hurried(pair, good), backend, binary) as port:
         assert PROVES[pair.bad.proof](port, url, backend)
-        after = plain_outcomes(port, backend, paths) if is_compared else []
+        after = plain_outcomes(port, backend, paths, methods) if is_compared else []
     assert [plain.outcome for plain in after] == [plain.outcome for plain in before]
     gained = [new.asks_upgrade and not old.asks_upgrade for old, new in zip(before, after, strict=True)]
     assert pair.good.style == "quick" or not any(gained)

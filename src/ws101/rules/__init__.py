@@ -5,6 +5,7 @@ from __future__ import annotations
 from ws101.rules import (
     access_denied,
     auth_basic,
+    auth_request_inherits_upgrade,
     config_syntax_error,
     connection_always_upgrade,
     connection_cleared,
@@ -15,6 +16,7 @@ from ws101.rules import (
     header_inheritance_reset,
     headers_in_wrong_location,
     http_to_https_redirect,
+    invisible_characters,
     location_slash_redirect,
     map_close_defeats_keepalive,
     map_misdefined,
@@ -32,6 +34,7 @@ from ws101.rules import (
     upgrade_header_wrong_value,
     upgrade_not_forwarded,
     variable_proxy_pass_uri,
+    waf_modsecurity,
     wrong_proxy_module,
 )
 from ws101.rules.base.options import Options
@@ -70,6 +73,9 @@ RULES: tuple[Rule, ...] = (
     handshake_fields_dropped.check,
     handshake_request_changed.check,
     regex_location_shadows.check,
+    auth_request_inherits_upgrade.check,
+    invisible_characters.check,
+    waf_modsecurity.check,
 )
 """Every rule, by code."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Level
-from ws101.rules.base.causes import Cause
+from ws101.rules.base.causes import Cause, Fault
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import by_origin, head_label, show
+from ws101.rules.base.oddities import has_odd
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.writing import replace_connection
 
@@ -85,7 +86,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/websocket.html
         https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1
     """
-    for origin, fault, aims in by_origin(context, "Connection", lambda fault: fault.cause is Cause.WRONG):
+    for origin, fault, aims in by_origin(context, "Connection", _is_wrong):
         yield Found(
             f"Connection is set to {show(fault.value)}, which lacks the option upgrade that makes Upgrade count",
             origin.span,
@@ -93,3 +94,7 @@ def check(context: Context) -> Iterator[Found]:
             tuple(head_label(aim, "WebSockets pass here") for aim in aims),
             fix=replace_connection(context, origin, aims),
         )
+
+
+def _is_wrong(fault: Fault) -> bool:
+    return fault.cause is Cause.WRONG and not has_odd(fault.value)

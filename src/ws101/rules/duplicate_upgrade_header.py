@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import remove
 from ws101.findings import Fix, Label, Level
 from ws101.nginx.config import Placed, Unknown
 from ws101.nginx.inherit import effective_all
 from ws101.rules.base.causes import Cause
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import remove
 from ws101.rules.base.facts import by_origin, head_label
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.text import lower

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import remove, set_args
 from ws101.findings import Fix, Level, Safety
 from ws101.nginx.config import Placed
 from ws101.nginx.inherit import effective
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import remove, set_args
 from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.registry import Bites, Found, rule
 

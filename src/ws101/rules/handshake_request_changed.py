@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import remove
 from ws101.findings import Fix, Level, Safety
 from ws101.nginx.inherit import effective
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import remove
 from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.registry import Bites, Found, rule
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ws101.edit import insert_before
 from ws101.findings import Fix, Level
 from ws101.nginx.config import Scope
 from ws101.nginx.locations import location_name
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import insert_before
 from ws101.rules.base.facts import show
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.writing import raw

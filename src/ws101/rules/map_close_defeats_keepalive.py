@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.findings import Label, Level
-from ws101.rules.base.aims import location_of
+from ws101.findings import Level
+from ws101.nginx.config import Placed
+from ws101.nginx.maps import map_tables
+from ws101.nginx.templates import parse_template
+from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.context import Context
-from ws101.rules.base.facts import show
+from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.syntax import Directive
 from ws101.text import lower
 
 __all__ = ["check"]
@@ -77,20 +81,31 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive
     """
+    found: dict[Directive, tuple[Placed, list[Aim]]] = {}
     for aim, forwarded in context.proxied:
         plain, upstream = context.plain(aim), forwarded.upstream
         fate = plain.fate("Connection") if plain is not None else None
         if forwarded.tunnel is not True or upstream is None or not upstream.uses_keepalive:
             continue
         if fate is not None and fate.origin is not None and lower(fate.value) == "close":
-            block = upstream.block
-            yield Found(
-                f"plain requests through {show(location_of(aim.scope).title)} carry Connection: close, "
-                f"so none of the connections to {show(upstream.name)} is kept",
-                fate.origin.span,
-                (aim,),
-                (Label(block.opener.span, "kept connections"),)
-                if block is not None and block.opener is not None
-                else (),
-                help="let the map give '' for the empty case",
-            )
+            decided = _map_line(context, fate.origin)
+            found.setdefault(decided.directive, (decided, []))[1].append(aim)
+    for decided, aims in found.values():
+        places = f"{len(aims)} locations" if len(aims) > 1 else show(location_of(aims[0].scope).title)
+        yield Found(
+            f"plain requests through {places} carry Connection: close, so no connection to the upstream is kept",
+            decided.span,
+            tuple(aims),
+            tuple(head_label(aim, "nginx could keep connections here") for aim in aims[:10]),
+            help="let the map give '' for the empty case",
+        )
+
+
+def _map_line(context: Context, origin: Placed) -> Placed:
+    """The line of the map that gives close to plain requests; the header's own line if it is no map's."""
+    for name in parse_template(origin.args[1]).variables:
+        table = map_tables(context.config).get(name)
+        line = table.lookup("").origin if table is not None else None
+        if line is not None:
+            return line
+    return origin

@@ -99,4 +99,5 @@ def _found(context: Context, placed: Placed, name: str, scopes: tuple[Scope, ...
         placed.span,
         fix=Fix(f"define ${show(name)} by a map of $http_upgrade", (edit,)) if edit is not None else None,
         scopes=scopes,
+        refused=True,
     )

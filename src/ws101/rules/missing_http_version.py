@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import set_args
 from ws101.findings import Fix, Level
 from ws101.nginx.inherit import effective
 from ws101.rules.base.aims import location_of
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import set_args
 from ws101.rules.base.facts import place, show
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.writing import add_http_11

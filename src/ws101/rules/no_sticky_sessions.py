@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import prepend
 from ws101.findings import Fix, Label, Level, Safety
 from ws101.nginx.config import Scope
 from ws101.rules.base.aims import location_of
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import prepend
 from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.hints import is_polling
 from ws101.rules.base.registry import Bites, Found, rule

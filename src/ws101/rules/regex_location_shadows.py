@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.edit import set_args
 from ws101.findings import Fix, Label, Level, Safety
 from ws101.nginx.locations import location_name
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import set_args
 from ws101.rules.base.facts import header_faults, place, show
 from ws101.rules.base.registry import Bites, Found, rule
 

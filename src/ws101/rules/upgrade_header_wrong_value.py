@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Level
-from ws101.rules.base.causes import Cause
+from ws101.rules.base.causes import Cause, Fault
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import by_origin, head_label, show
+from ws101.rules.base.oddities import has_odd
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.writing import UPGRADE, set_value
 
@@ -71,7 +72,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/websocket.html
         https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
     """
-    for origin, fault, aims in by_origin(context, "Upgrade", lambda f: f.cause in (Cause.WRONG, Cause.MAPPED)):
+    for origin, fault, aims in by_origin(context, "Upgrade", _is_wrong):
         yield Found(
             f"Upgrade is set to {show(origin.args[1])}, so the backend gets {show(fault.value) or 'nothing'} "
             "instead of websocket",
@@ -80,3 +81,7 @@ def check(context: Context) -> Iterator[Found]:
             tuple(head_label(aim, "WebSockets pass here") for aim in aims),
             fix=Fix("set Upgrade to $http_upgrade", set_value(origin, UPGRADE[1])),
         )
+
+
+def _is_wrong(fault: Fault) -> bool:
+    return fault.cause in (Cause.WRONG, Cause.MAPPED) and not has_odd(fault.value)

@@ -65,6 +65,15 @@ class Shared:
         return tuple((url, arrival_of(url)) for url in self.options.urls)
 
     @cached_property
+    def routes(self) -> dict[Scope, tuple[Route, ...]]:
+        """The proxied routes of each server."""
+        found: dict[Scope, list[Route]] = {}
+        for route in self.config.routes():
+            if route.handler is not None:
+                found.setdefault(route.server, []).append(route)
+        return {server: tuple(routes) for server, routes in found.items()}
+
+    @cached_property
     def remarks(self) -> tuple[Remark, ...]:
         """The ``# ws101:`` comments."""
         return read_remarks(self.config)
@@ -148,6 +157,10 @@ class Context:
             return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
         upstream = forwarded.upstream.url if forwarded.upstream is not None else None
         return Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
+
+    def routes_of(self, server: Scope) -> tuple[Route, ...]:
+        """The proxied routes of a server."""
+        return self.shared.routes.get(server, ())
 
     def plain(self, aim: Aim) -> Forwarded | None:
         """What an ordinary GET becomes there; None if it does not go there."""

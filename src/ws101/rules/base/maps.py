@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 
-from ws101.edit import create_file, insert_before, prepend
+from ws101.edit import create_file
 from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME
 from ws101.nginx.config import Config, MemoryFiles
 from ws101.nginx.maps import MapTable, geo_tables, map_tables, split_tables
@@ -13,6 +13,7 @@ from ws101.nginx.variables import declared_variables
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.causes import Cause
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import insert_before, prepend
 from ws101.syntax import Directive
 from ws101.text import Edit, lower, strip
 

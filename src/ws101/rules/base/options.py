@@ -9,6 +9,7 @@ from ws101.errors import UsageError
 __all__ = ["STYLES", "Options"]
 
 STYLES = ("map", "quick")
+"""The fix styles."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Sample:
     """One example.
 
     Args:
-        files: Name and text of each file, the main file first.
+        files: Name and text of each file (latin-1 of its UTF-8 bytes, as everywhere), the main file first.
         urls: URLs told to be WebSockets'.
         nginx: The version condition; empty for every version.
         style: The fix style.
@@ -158,6 +158,10 @@ def _pairs(sections: list[tuple[str, str]]) -> list[Pair]:
     return pairs
 
 
+def _latin(text: str) -> str:
+    return text.encode("utf-8").decode("latin-1")
+
+
 def _sample(body: str, base: Sample | None) -> Sample:
     keys: dict[str, list[str]] = {}
     files: list[tuple[str, list[str]]] = []
@@ -175,7 +179,7 @@ def _sample(body: str, base: Sample | None) -> Sample:
         raise ValueError("an example has no configuration")
     start = base or Sample(())
     return Sample(
-        files=tuple((name, "\n".join(lines).strip("\n") + "\n") for name, lines in files),
+        files=tuple((name, _latin("\n".join(lines).strip("\n") + "\n")) for name, lines in files),
         urls=tuple(keys.get("url", start.urls)),
         nginx=keys.get("nginx", [start.nginx])[0],
         style=keys.get("style", [start.style])[0],

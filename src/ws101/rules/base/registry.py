@@ -11,6 +11,7 @@ from ws101.findings import Finding, Fix, Label, Level
 from ws101.nginx.config import Scope
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import is_possible
 from ws101.rules.base.page import Page, parse_page
 from ws101.text import Span
 
@@ -54,6 +55,7 @@ class Found:
         help: The advice in words.
         level: If it differs from the rule's.
         scopes: The scopes concerned, where no aim is.
+        refused: Whether nginx refuses the configuration for this: then there is no outcome that a fix could change.
     """
 
     message: str
@@ -65,6 +67,7 @@ class Found:
     help: str = ""
     level: Level | None = None
     scopes: tuple[Scope, ...] = ()
+    refused: bool = False
 
     @property
     def places(self) -> tuple[Scope, ...]:
@@ -73,6 +76,7 @@ class Found:
 
 
 Check = Callable[[Context], Iterable[Found]]
+"""A rule's function.  Its messages must not depend on nginx's version: findings of several versions are merged."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,8 @@ class Rule:
             level = found.level or self.level
             if level is Level.ERROR and found.aims and not any(aim.intent.is_sure for aim in found.aims):
                 level = Level.WARNING
+            fix = found.fix if found.fix is not None and is_possible(found.fix) else None
+            others = tuple(other for other in found.other_fixes if is_possible(other))
             yield (
                 found,
                 Finding(
@@ -117,8 +123,8 @@ class Rule:
                     found.message,
                     found.span,
                     found.labels,
-                    found.fix,
-                    found.other_fixes,
+                    fix,
+                    others,
                     found.help,
                 ),
             )

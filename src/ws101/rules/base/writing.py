@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ws101.edit import append, insert_after, quote, set_args
+from ws101.edit import quote
 from ws101.findings import Fix, Safety
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective_all
 from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.causes import local_anchor
 from ws101.rules.base.context import Context
+from ws101.rules.base.edits import append, insert_after, set_args
 from ws101.rules.base.maps import upgrade_value
 from ws101.syntax import Directive
 from ws101.text import Edit, lower
@@ -38,6 +39,7 @@ Field = tuple[str, str]
 """A header field's name, and its value as the configuration shall have it (a word, quoted if need be)."""
 
 UPGRADE: Field = ("Upgrade", "$http_upgrade")
+"""What every handshake needs."""
 _HEADER = "proxy_set_header"
 
 
