@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config
-from ws101.nginx.directives import parse_size, variable_known
+from ws101.nginx.directives import HANDLED_BLOCKS, is_known, parse_size, variable_known
 from ws101.nginx.judging import HEADERS, Judge, Judgement
 from ws101.nginx.mapping import check_entry
 from ws101.nginx.names import NameTable
@@ -129,6 +129,7 @@ class Http:
         self._sockets: dict[Socket, list[int]] = {}
         self._upstreams: dict[str, bool] = {}
         self._ports: dict[str, tuple[int, Directive]] = {}
+        self._primaryless: list[tuple[str, Directive]] = []
         self._formats = {"combined"}
         self._zones: set[str] = set()
         self._zone_uses: dict[str, Directive] = {}
@@ -142,12 +143,15 @@ class Http:
             return
         name, args = directive.name, judgement.args
         reading = judgement.reading
+        if not is_known(name):
+            self.defined.update(map(lower, reading.defines))
+            return
         self._reads(directive, reading)
         if name in HEADERS:
             self._header(directive, level, args)
             judgement.done = level.context != "http"
         elif name in _BUFFERS:
-            if not level.values:
+            if not level.values.keys() & _BUFFERS:
                 self._buffers.append(level)
             level.values[name] = args
         else:
@@ -286,6 +290,8 @@ class Http:
     def _peer(self, met: _Met) -> None:
         if met.level.context == "upstream":
             met.level.values["server"] = ()
+            if "backup" not in met.args[1:]:
+                met.level.values["primary"] = ()
             if "backup" in met.args[1:] and met.level.values.keys() & {"ip_hash", "hash", "random"}:
                 self.say('balancing method does not support parameter "backup"', met.directive)
 
@@ -315,7 +321,7 @@ class Http:
             self._servers.append(level)
         elif context == "upstream":
             self._upstream(level, opener)
-        elif context in ("map", "split_clients", "geo"):
+        elif context in HANDLED_BLOCKS:
             level.names = NameTable()
 
     def _location(self, level: Level, opener: Directive) -> None:
@@ -352,6 +358,8 @@ class Http:
         assert opener is not None
         if level.context == "upstream" and "server" not in level.values and not self.opaque:
             self.say("no servers are inside upstream", opener, line=_last_line(opener))
+        elif level.context == "upstream" and "primary" not in level.values and not self.opaque:
+            self._primaryless.append((level.args[0] if level.args else "", opener))
         elif level.context == "server" and "listen" not in level.seen:
             self._sockets.setdefault(Socket("0.0.0.0", 80), [len(self._servers), 0, 0])  # noqa: S104
         elif level.context == "http":
@@ -376,6 +384,8 @@ class Http:
             if any(family not in server.values for server in self._servers):
                 for directive, args in lines:
                     self._compile_header(directive, args)
+        for name, opener in self._primaryless:
+            self.say(f'no servers in upstream "{name}"', opener)
         for message, directive in self._merge_errors:
             self.say(message, directive, line=line)
         for level in self._buffers:
@@ -419,7 +429,8 @@ class Http:
     def _unknown(self, name: str) -> tuple[int, bool]:
         mask, certain = 0, not self.opaque and not self.judge.has_strangers and not self._is_fragment
         for at, build in enumerate(self.builds):
-            if variable_known(name, build.version, build) is False:
+            # A family's bare prefix counts as one of the family.
+            if variable_known(name + "x" * name.endswith("_"), build.version, build) is False:
                 mask |= 1 << at
                 certain = certain and self.judge.decides(build, name)
         return mask, certain

@@ -106,11 +106,22 @@ _THIRD_PARTY = {
 }
 """Well-known directives of modules outside nginx's own sources, by name; ``*`` stands for anything."""
 
-_LISTED_FOLDERS = (
-    *("njs", "echo-nginx-module", "headers-more-nginx-module", "set-misc-nginx-module", "ngx_devel_kit", "ngx_brotli"),
-    *("nginx-auth-jwt", "nginx-keyval", "lua-nginx-module", "ngx_http_geoip2", "ModSecurity-nginx"),
-)
-"""What the source folders of listed modules are called; the development kit has no directives."""
+_FOLDERS = {
+    "Lua": "lua-nginx-module",
+    "njs": "njs",
+    "headers-more": "headers-more-nginx-module",
+    "echo": "echo-nginx-module",
+    "ModSecurity": "ModSecurity-nginx",
+    "GeoIP2": "geoip2",
+    "Brotli": "ngx_brotli",
+    "set-misc": "set-misc-nginx-module",
+    "proxy CONNECT": "proxy_connect",
+    "RTMP": "rtmp",
+}
+"""What the source folders of modules outside nginx's sources are called."""
+
+_LISTED_FOLDERS = (*_FOLDERS.values(), "ngx_devel_kit", "nginx-auth-jwt", "nginx-keyval")
+"""Folders of modules all of whose directives are listed; the development kit has none."""
 
 _PLATFORM = frozenset({"kqueue_module", "devpoll_module", "eventport_module", "iocp_module", "epoll_module"})
 """Modules that the operating system decides, not the configure arguments."""
@@ -330,7 +341,8 @@ def verdict(
         if message is None:
             return None
         elsewhere = bool(here) and all(row.module in _PLATFORM for row in here)
-        found = Verdict(message, certain=not elsewhere and (bool(here) or directive.name not in _BACKPORTED))
+        backported = directive.name in _BACKPORTED and not here and _may_be_patched(build)
+        found = Verdict(message, certain=not elsewhere and not backported)
     return found
 
 
@@ -357,6 +369,13 @@ def duplicates(block: Iterable[Directive], context: str) -> Iterator[tuple[Direc
             if directive.name in seen and not may_repeat(directive.name):
                 yield directive, Verdict(f'"{directive.name}" directive is duplicate')
             seen.add(directive.name)
+
+
+def _may_be_patched(build: Build | None) -> bool:
+    """Whether a build may be a distribution's, which may hold more than its number says."""
+    if build is None or build.arguments is None:
+        return True
+    return any(argument.startswith("--conf-path=/") for argument in build.arguments)
 
 
 def _turning_points(candidates: tuple[DirectiveRow, ...], first: Version) -> tuple[Version, ...]:
@@ -393,7 +412,8 @@ def _unlisted(name: str, build: Build | None, loaded: Collection[str] | None) ->
     arguments = build.arguments if build is not None else None
     none_loaded = loaded is not None and not any("ngx_http_" in file or "ngx_stream_js" in file for file in loaded)
     decided = arguments is not None and none_loaded and modules_are_known(arguments)
-    if third_party(name) and not (decided and not _added(arguments or ())):
+    module = third_party(name)
+    if module and not (decided and _is_absent(module, arguments or ())):
         return None
     printed = name.partition("\0")[0]  # nginx prints a C string
     return Verdict(f'unknown directive "{printed}"', certain=decided)
@@ -403,6 +423,13 @@ def _added(arguments: tuple[str, ...]) -> list[str]:
     """The folders of the modules that were compiled in beside nginx's own."""
     given = ("--add-module=", "--add-dynamic-module=")
     return [argument.partition("=")[2] for argument in arguments if argument.startswith(given)]
+
+
+def _is_absent(module: str, arguments: tuple[str, ...]) -> bool:
+    """Whether a build certainly lacks a module outside nginx's sources."""
+    folders = _added(arguments)
+    token = _FOLDERS.get(module)
+    return not folders or (token is not None and not any(token in folder for folder in folders))
 
 
 def modules_are_known(arguments: tuple[str, ...]) -> bool:

@@ -40,6 +40,8 @@ def check_entry(table: Table, directive: Directive, args: tuple[str, ...]) -> tu
         return _map(table, directive.name, args)
     if table.context == "split_clients":
         return _split(directive.name, args), FINE
+    if table.context == "types" and directive.name == "include":
+        return 'invalid number of arguments in "include" directive', FINE
     return None, FINE
 
 

@@ -238,8 +238,10 @@ def _worker_connections(args: tuple[str, ...]) -> Reading:
 _EVENTS = ("epoll", "poll", "select", "kqueue", "eventport", "/dev/poll")
 
 
-def _use(args: tuple[str, ...]) -> Reading:
-    return FINE if args[0] in _EVENTS else Reading(f'invalid event type "{args[0]}"')
+def _use(args: tuple[str, ...], build: Build) -> Reading:
+    asked = args[0] in ("poll", "select") and build.arguments is not None
+    fine = args[0] in _EVENTS and (not asked or f"--with-{args[0]}_module" in (build.arguments or ()))
+    return FINE if fine else Reading(f'invalid event type "{args[0]}"')
 
 
 _LEVELS = ("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug")
@@ -319,25 +321,21 @@ def _log_format(args: tuple[str, ...]) -> Reading:
         values = values[1:]
     uses: list[str] = []
     for value in values:
-        template = parse_template(value) if "$" in value else None
-        if template is not None and (template.error or template.has_captures):
-            return _log_error(value)
-        uses += template.variables if template is not None else ()
+        at = value.find("$")
+        while at >= 0:
+            found = _LOG_VARIABLE.match(value, at)
+            assert found is not None
+            if found[1] and found[3] is None and found.end() < len(value):
+                return Reading(f'the closing bracket in "{found[2]}" variable is missing')
+            if not found[2] or (found[1] and found[3] is None):
+                return Reading(f'invalid parameter "{value[at:]}"')
+            uses.append(lower(found[2]))
+            at = value.find("$", found.end())
     return Reading(None, tuple(uses))
 
 
-def _log_error(value: str) -> Reading:
-    """nginx prints the rest of the text at the first ``$`` that names nothing (ngx_http_log_compile_format)."""
-    at = 0
-    while (at := value.find("$", at)) >= 0:
-        found = re.compile(r"\$(?:\{[A-Za-z0-9_]+\}|[A-Za-z0-9_]+)", re.ASCII).match(value, at)
-        if found is None:
-            break
-        at = found.end()
-    else:
-        return FINE
-    return Reading(f'invalid parameter "{value[at:]}"')
-
+_LOG_VARIABLE = re.compile(r"\$(\{)?([A-Za-z0-9_]*)((?(1)\}|))?", re.ASCII)
+"""A variable in a log format; its compiler is another than that of values (ngx_http_log_compile_format)."""
 
 _ZONE = re.compile(r"([^:]*):(.*)", re.DOTALL)
 
@@ -540,7 +538,6 @@ _READERS: dict[str, Callable[[tuple[str, ...]], Reading]] = {
     "limit_except": _limit_except,
     "worker_processes": _worker_processes,
     "worker_connections": _worker_connections,
-    "use": _use,
     "error_log": _error_log,
     "add_header": _add_header,
     "add_trailer": _add_header,
@@ -576,6 +573,7 @@ _READERS: dict[str, Callable[[tuple[str, ...]], Reading]] = {
 BY_VERSION: dict[str, Callable[[tuple[str, ...], Build], Reading]] = {
     "proxy_http_version": _proxy_http_version,
     "keepalive": _keepalive,
+    "use": _use,
     "peer": _peer,
 }
 """Directives whose values the versions read differently; ``peer`` stands for the ``server`` of an upstream."""

@@ -433,6 +433,8 @@ def _sockets(text: str) -> tuple[Socket, ...] | str:
         return _on_ports((_plain_address(host),), rest[1:] if rest else str(_DEFAULT_PORT))
     if _PORTS.fullmatch(text):
         return _on_ports((ANY4,), text)
+    if "/" in text or "?" in text:
+        return "invalid host"
     host, colon, ports = text.partition(":")
     if not host:
         wrong = _on_ports((ANY4,), ports) if colon else ""

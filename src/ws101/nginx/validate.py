@@ -38,6 +38,7 @@ class Refusal:
         line: The line nginx prints, in the span's file; None if it prints no place.
         builds: The nginx that refuse it; all that were asked, or some.
         certain: False if a module that is perhaps there, or a file that could not be read, may know better.
+        directive: The directive it is about; None for what is wrong with the text itself.
     """
 
     message: str
@@ -45,6 +46,7 @@ class Refusal:
     line: int | None
     builds: tuple[Build, ...]
     certain: bool = True
+    directive: Directive | None = None
 
 
 @dataclass(slots=True)
@@ -210,7 +212,7 @@ class _Walk:
             self._add(Refusal(message, Span(self.config.path, 0, 0), None, builds, certain))
             return
         at = directive.stop_line if line == -1 else line
-        self._add(Refusal(message, directive.head_span, at, builds, certain))
+        self._add(Refusal(message, directive.head_span, at, builds, certain, directive))
 
     def _add(self, refusal: Refusal) -> None:
         key = (refusal.span.path, refusal.span.start, refusal.message)
