@@ -26,7 +26,19 @@ from typing import TypeVar
 from ws101.errors import InputError
 from ws101.text import printable
 
-__all__ = ["HEADER", "Change", "Entry", "Manifest", "compare", "format_manifest", "is_manifest", "parse_manifest"]
+__all__ = [
+    "HEADER",
+    "Change",
+    "Drift",
+    "Entry",
+    "Manifest",
+    "Running",
+    "Stale",
+    "compare",
+    "format_manifest",
+    "is_manifest",
+    "parse_manifest",
+]
 
 HEADER = "# ws101/manifest/1"
 """The line by which a manifest is known."""
@@ -100,9 +112,10 @@ class Manifest:
 class Change:
     """One difference.
 
-    ``kind`` is one of ``added`` (loaded, and not sealed), ``removed`` (sealed, and not there), ``unloaded`` (there, but
-    nothing includes or names it any more), ``content``, ``line-ends`` (only CR LF against LF), ``truncated``, ``mode``,
-    ``owner``, ``link``, ``unreadable`` (whether it differs could not be seen).
+    ``kind`` is one of ``added`` (loaded, and not sealed), ``removed`` (sealed, and not there), ``missing`` (neither
+    sealed nor there, but named), ``unloaded`` (there, but nothing includes or names it any more), ``content``,
+    ``line-ends`` (only CR LF against LF), ``truncated``, ``mode``, ``owner``, ``link``, ``unreadable`` (whether it
+    differs could not be seen).
 
     Args:
         name: The file, as in the manifest.
@@ -117,6 +130,84 @@ class Change:
     detail: str
     old: Entry | None = field(default=None, repr=False)
     new: Entry | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """What was changed on the disk after the running nginx had loaded it.
+
+    Args:
+        name: The file or folder, as in a manifest.
+        what: What was changed, one clause.
+        after: How many seconds after the oldest worker that serves had started.
+    """
+
+    name: str
+    what: str
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The nginx that runs this configuration.
+
+    Args:
+        pid: The master's process id.
+        program: The program that runs; empty if that is hidden from us.
+        version: Its version; empty if unknown.
+        replaced: Whether another program lies under that name now.
+        started: When the oldest worker that serves started, in seconds since the epoch; None if none does.
+        stale: What was changed since.
+        refused: Why the last reload was refused, in nginx's words; empty if none was.
+        unknown: What could not be seen.
+    """
+
+    pid: int
+    program: str
+    version: str
+    replaced: bool
+    started: float | None
+    stale: tuple[Stale, ...] = ()
+    refused: str = ""
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Everything that was found about a manifest.
+
+    Args:
+        old: What was sealed.
+        new: What is now.
+        changes: What differs.
+        running: The nginx that runs this configuration; None if none was looked for, or none does.
+        not_running: Why there is no ``running``.
+    """
+
+    old: Manifest
+    new: Manifest
+    changes: tuple[Change, ...]
+    running: Running | None = None
+    not_running: str = ""
+
+    @property
+    def class_(self) -> str:
+        """The gravest of ``drift`` (the disk is not what was sealed), ``refused`` (the last reload was), ``stale``
+        (nginx has not loaded what is on the disk), ``unchecked`` (something could not be seen), ``clean``.
+        """
+        if any(change.kind != "unreadable" for change in self.changes):
+            return "drift"
+        if self.running is not None and self.running.refused:
+            return "refused"
+        if self.running is not None and self.running.stale:
+            return "stale"
+        blind = self.running is not None and self.running.started is None
+        return "unchecked" if self.changes or blind else "clean"
+
+    @property
+    def exit_code(self) -> int:
+        """0 clean, 1 drift of any kind, 2 something could not be checked and nothing else was found."""
+        return {"clean": 0, "unchecked": 2}.get(self.class_, 1)
 
 
 def format_manifest(manifest: Manifest) -> str:
@@ -283,7 +374,12 @@ def _once(table: dict[_K, _V], key: _K, value: _V) -> None:
 
 
 def compare(
-    old: Manifest, new: Manifest, *, present: Iterable[Entry] = (), unreadable: Mapping[str, str] | None = None
+    old: Manifest,
+    new: Manifest,
+    *,
+    present: Iterable[Entry] = (),
+    unreadable: Mapping[str, str] | None = None,
+    missing: Iterable[str] = (),
 ) -> tuple[Change, ...]:
     """What differs between what was sealed and what is, sorted by name.
 
@@ -292,14 +388,17 @@ def compare(
         new: What nginx would load now, or another manifest.
         present: Sealed files that are there but that nginx would not load any more.
         unreadable: Files that nginx would load, or that were sealed, and why they cannot be read.
+        missing: Files that nginx would load and that are not there.
     """
     before, after = old.by_name, new.by_name
     left, unseen = {entry.name: entry for entry in present}, dict(unreadable or {})
     found: list[Change] = []
-    for name in sorted({*before, *after, *unseen}):
+    for name in sorted({*before, *after, *unseen, *missing}):
         one, other = before.get(name), after.get(name)
         if name in unseen:
             found.append(Change(name, "unreadable", unseen[name], one))
+        elif one is None and other is None:
+            found.append(Change(name, "missing", "it was not sealed, and nginx would look for it in vain"))
         elif one is None:
             found.append(Change(name, "added", "it was not sealed", None, other))
         elif other is not None:
@@ -330,7 +429,8 @@ def _led(entry: Entry) -> str:
 def _content(old: Entry, new: Entry) -> tuple[str, str]:
     """Kind and detail of two digests that differ."""
     if (old.unix or old.digest) == (new.unix or new.digest):
-        return "line-ends", f"only line ends: {_ends(old)} became {_ends(new)}"
+        same = bool(old.unix) == bool(new.unix)
+        return "line-ends", "only line ends differ" + ("" if same else f": {_ends(old)} became {_ends(new)}")
     if old.size is None or new.size is None:
         return "content", "its content differs" + (f"; {new.trouble}" if new.trouble else "")
     sizes = f"{old.size} bytes became {new.size}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.cli import support
+from tests.cli import guarding, support
 from ws101.cli.group import command_line
 from ws101.nginx.outcome import Outcome
 from ws101.probes.core import FAILURES
@@ -23,6 +23,8 @@ SHAPES: dict[str, object] = {
     "ws101/probe/1": support.PROBE,
     "ws101/diagnose/1": support.DIAGNOSE,
     "ws101/fix/1": support.FIXED,
+    "ws101/seal/1": guarding.SEAL,
+    "ws101/drift/1": guarding.DRIFT,
 }
 CONTEXT = click.Context(command_line)
 NAMES = command_line.list_commands(CONTEXT)

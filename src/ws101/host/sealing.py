@@ -18,17 +18,17 @@ import posixpath
 import pwd
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ws101.errors import InputError
 from ws101.host.files import MAX_BYTES, DiskFiles, os_path
-from ws101.manifest import Entry, Manifest
+from ws101.manifest import Change, Entry, Manifest, compare
 from ws101.nginx.references import STEMS, reference
 from ws101.syntax import Directive, parse
 from ws101.text import Source, printable
 
-__all__ = ["MAX_SEALED", "Content", "Survey", "read_content", "seal", "survey"]
+__all__ = ["MAX_SEALED", "Content", "Survey", "find_drift", "read_content", "seal", "survey"]
 
 MAX_SEALED = 4 * 1024**3
 """The largest file that is read, in bytes; a larger one is a mistake or a trap."""
@@ -101,6 +101,24 @@ def survey(files: DiskFiles, main: str, *, prefix: str | None = None, also: Iter
     surveyor = _Surveyor(files, main, prefix)
     surveyor.find()
     return surveyor.result(also)
+
+
+def find_drift(
+    old: Manifest, files: DiskFiles, main: str, *, prefix: str | None = None
+) -> tuple[Survey, tuple[Change, ...]]:
+    """Compare a manifest with the disk.
+
+    Where an included file or folder cannot be read, a sealed file that is there is taken as still loaded.
+    """
+    found = survey(files, main, prefix=prefix, also=old.by_name)
+    new, present = found.manifest, found.present
+    gone = tuple(name for name, error in found.failures.items() if _is_missing(error))
+    unreadable = {name: error.strerror or str(error) for name, error in found.failures.items() if name not in gone}
+    if unreadable or new.main in gone:
+        entries = tuple(sorted((*new.entries, *present), key=lambda entry: entry.name))
+        new, present = replace(new, entries=entries), ()
+    found.manifest = new
+    return found, compare(old, new, present=present, unreadable=unreadable, missing=gone)
 
 
 class _Surveyor:

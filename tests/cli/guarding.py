@@ -1,0 +1,30 @@
+"""The shapes of the JSON of ``seal``, ``drift`` and ``diff``."""
+
+from __future__ import annotations
+
+from tests.cli.support import Or, maybe
+
+FACTS = {"sha256": str, "size": maybe(int), "mode": maybe(str), "owner": maybe(str), "target": maybe(str)}
+SEAL = {
+    "schema": "ws101/seal/1", "class": "sealed", "conf": str, "manifest": maybe(str), "signature": maybe(str),
+    "files": [{"name": str, "file": maybe(str), **FACTS}], "uncovered": [str],
+}  # fmt: skip
+KIND = Or(
+    (
+        *("added", "removed", "missing", "unloaded", "content", "line-ends", "truncated", "mode", "owner", "link"),
+        "unreadable",
+    )
+)
+STALE = {"name": str, "file": str, "message": str, "after": float}
+RUNNING = {
+    "pid": int, "program": maybe(str), "version": maybe(str), "replaced": bool, "started": maybe(float),
+    "stale": [STALE], "refused": maybe(str), "unknown": [str],
+}  # fmt: skip
+DRIFT = {
+    "schema": "ws101/drift/1", "class": Or(("clean", "drift", "refused", "stale", "unchecked")), "manifest": str,
+    "compared_with": str, "signature": maybe(str), "files": int,
+    "changes": [
+        {"kind": KIND, "name": str, "file": maybe(str), "message": str, "old": maybe(FACTS), "new": maybe(FACTS)}
+    ],
+    "meaning": None, "running": maybe(RUNNING), "not_running": maybe(str), "uncovered": [str],
+}  # fmt: skip
