@@ -8,9 +8,9 @@ from ws101.findings import Level
 from ws101.nginx.config import Placed
 from ws101.nginx.maps import map_tables
 from ws101.nginx.templates import parse_template
-from ws101.rules.base.aims import Aim, location_of
+from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
-from ws101.rules.base.facts import head_label, show
+from ws101.rules.base.facts import head_label
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.syntax import Directive
 from ws101.text import lower
@@ -91,9 +91,8 @@ def check(context: Context) -> Iterator[Found]:
             decided = _map_line(context, fate.origin)
             found.setdefault(decided.directive, (decided, []))[1].append(aim)
     for decided, aims in found.values():
-        places = f"{len(aims)} locations" if len(aims) > 1 else show(location_of(aims[0].scope).title)
         yield Found(
-            f"plain requests through {places} carry Connection: close, so no connection to the upstream is kept",
+            "plain requests get Connection: close from here, so none of nginx's connections to the upstream is kept",
             decided.span,
             tuple(aims),
             tuple(head_label(aim, "nginx could keep connections here") for aim in aims[:10]),

@@ -75,12 +75,12 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_pass
     """
     for aim, _ in context.proxied:
-        target = context.target_with_query(aim)
-        if target is None or "?" in target or not aim.intent.is_sure:
-            continue
         handler = context.handler(aim)
         text = handler.args[0] if handler is not None and handler.args else ""
-        if handler is None or not parse_template(text).variables:
+        if handler is None or not aim.intent.is_sure or not parse_template(text).variables:
+            continue
+        target = context.target_with_query(aim)
+        if target is None or "?" in target:
             continue
         reason = "plain requests get their query string too"
         yield Found(
