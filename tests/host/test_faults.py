@@ -42,7 +42,7 @@ def test_killed_at_any_step_nginx_can_start_and_the_next_run_makes_it_whole(site
     assert {kill.ending for kill in kills} >= ({"cleaned", "put back", "finished"} if keep else {"put back"})
 
 
-@pytest.mark.parametrize("step", ["write", "grown", "overwritten", "swapped", "reload", "put back", "cleaned"])
+@pytest.mark.parametrize("step", ["write", "reserved", "overwritten", "swapped", "reload", "put back", "cleaned"])
 def test_a_file_half_written_in_place_is_put_back(site: Site, step: str) -> None:
     other = site.nginx.dir / "hard-link"
     os.link(site.path("sites/site.conf"), other)

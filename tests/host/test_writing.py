@@ -446,6 +446,32 @@ def test_wherever_it_is_interrupted_it_can_be_put_back(
     assert at > 2
 
 
+@pytest.mark.parametrize("new", [NEW, OLD + NEW * 100, b"#\n"], ids=["other", "longer", "shorter"])
+def test_in_place_the_file_is_whole_after_every_call_to_the_system(
+    file: Path, monkeypatch: pytest.MonkeyPatch, new: bytes
+) -> None:
+    seen: list[bytes] = []
+
+    def watched(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(*args: object) -> object:
+            done = real(*args)
+            seen.append(file.read_bytes())
+            return done
+
+        monkeypatch.setattr(os, name, call)
+
+    os.link(file, file.with_name("other"))
+    for name in ("pwrite", "ftruncate", "fsync"):
+        watched(name)
+    write_atomic(str(file), new, expected=OLD)
+    assert len(seen) == 4  # fsync of the file, and of its folder
+    assert {data.rstrip(b"\n") for data in seen} == {new.rstrip(b"\n")}
+    assert file.read_bytes() == new
+    assert file.with_name("other").read_bytes() == new
+
+
 class Killed(BaseException):
     """The process ends here."""
 

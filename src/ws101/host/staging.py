@@ -2,8 +2,8 @@
 
 Changed files are written to siblings with dot names, and so is every file that includes one of them, with the
 ``include`` rewritten to name the siblings: a glob becomes the list of what it would match.  The main file is always
-such a sibling: in its own folder, because relative paths start there, and with a ``pid`` of its own, because
-``nginx -t`` touches the pid file.  Rewriting stays on the line, so the line numbers in nginx's messages hold.
+such a sibling: in its own folder, because relative paths start there, and with another ``pid``, because ``nginx -t``
+creates the pid file if there is none.  Rewriting stays on the line, so the line numbers in nginx's messages hold.
 """
 
 from __future__ import annotations
@@ -21,10 +21,15 @@ from ws101.host.writing import mode_of, refused, resolve
 from ws101.syntax import Directive, parse
 from ws101.text import Edit, Source, apply
 
-__all__ = ["Overlay", "Stage", "loaded_files"]
+__all__ = ["PID_FILE", "Overlay", "Stage", "loaded_files"]
 
 Overlay = Mapping[str, bytes | None]
 """Bytes by file name that stand in for those on the disk; None for a file that is to be removed."""
+
+PID_FILE = "/dev/null"
+"""Opened by ``nginx -t``, which writes nothing to it (nginx: src/core/nginx.c:ngx_create_pidfile); a file would be left
+behind by a test that outlives us.
+"""
 
 _MAGIC = frozenset("*?[")
 
@@ -79,10 +84,6 @@ class Stage:
         self._has_pid = False
         return self._stage(self.main, top=True)
 
-    def pid_path(self) -> str:
-        """The pid file that the staged main file names."""
-        return self._sibling(self.main, "pid")
-
     def original(self, text: str) -> str:
         """nginx's message with the files' own names in place of the siblings'."""
         for staged in sorted(self.written, key=len, reverse=True):
@@ -91,7 +92,7 @@ class Stage:
 
     def remove(self) -> None:
         """Remove every sibling of every test."""
-        for name in (*self.written, self.pid_path()):
+        for name in self.written:
             with contextlib.suppress(OSError):
                 os.unlink(os_path(self.files.disk_name(name)))  # noqa: PTH108
         self.written.clear()
@@ -117,11 +118,11 @@ class Stage:
         found = self._includes(name, data)
         edits = [edit for include in found.directives if (edit := self._include_edit(include, top)) is not None]
         if top:
-            edits += [Edit(pid.head_span, f"pid {_quoted(self.pid_path())}") for pid in found.pids]
+            edits += [Edit(pid.head_span, f"pid {PID_FILE}") for pid in found.pids]
             self._has_pid |= bool(found.pids)
         text = apply(found.source.text, edits)
         if name == self.main:
-            text = text if self._has_pid else f"pid {_quoted(self.pid_path())}; {text}"
+            text = text if self._has_pid else f"pid {PID_FILE}; {text}"
         elif not edits and resolve(self.files.disk_name(name)) not in self._reals:
             return name
         return self._write_sibling(name, text.encode("latin-1"))

@@ -51,6 +51,7 @@ Fault = Callable[[str], None]
 
 _MAX_LINKS = 40
 _RENAME_EXCHANGE = 2
+_FALLOC_FL_KEEP_SIZE = 1
 _FS_IOC_GETFLAGS = 0x80086601
 _FLAGS = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
 _CONTENT_XATTRS = frozenset({"security.ima", "security.evm"})
@@ -472,7 +473,11 @@ def _verify_or_undo(at: int, pending: Pending, undo: Callable[[int, Pending], No
 
 
 def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
-    """Grow first, so that a full disk is noticed before a byte has changed."""
+    """In one write, the space for it taken beforehand; what is longer in the old file is covered by empty lines first.
+
+    So after each call to the system the file is one that nginx can read: the old bytes, the new bytes and empty lines,
+    the new bytes.
+    """
     old, new = pending.old or b"", pending.new
     if new is None:
         raise ApplyError(f"the file cannot be removed: {pending.in_place}", where=pending.path)
@@ -481,10 +486,10 @@ def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
         if read_fd(fd, pending.path) != old:
             raise ApplyError(_CHANGED, where=pending.path, help=_READ_AGAIN)
         try:
-            if len(new) > len(old) and hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(fd, len(old), len(new) - len(old))
-            fault("grown")
-            _write_all(fd, new, 0)
+            if len(new) > len(old):
+                _reserve(fd, len(old), len(new) - len(old))
+            fault("reserved")
+            _write_all(fd, new.ljust(len(old), b"\n"), 0)
         except OSError:
             _write_all(fd, old, 0)
             os.ftruncate(fd, len(old))
@@ -494,6 +499,22 @@ def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _reserve(fd: int, offset: int, length: int) -> None:
+    """Take the space for more bytes without changing the file (Linux: fallocate(2), FALLOC_FL_KEEP_SIZE).
+
+    Where the file system cannot, a full disk is only noticed by the write itself, which is then taken back.
+    """
+    library = ctypes.CDLL(None, use_errno=True)
+    call = getattr(library, "fallocate64", None) or getattr(library, "fallocate", None)
+    if call is None:
+        return
+    call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+    if call(fd, _FALLOC_FL_KEEP_SIZE, offset, length) != 0:
+        number = ctypes.get_errno()
+        if number not in (errno.ENOSYS, errno.EOPNOTSUPP):
+            raise OSError(number, os.strerror(number))
 
 
 def _leaf(path: str) -> bytes:
