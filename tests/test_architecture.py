@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "ws101"
 
 ROOMS = (
-    *("errors", "text", "lexer", "syntax", "edit", "http1", "nginx", "findings", "rules", "check", "fix", "probes"),
+    *("errors", "text", "lexer", "syntax", "edit", "http1", "logs", "nginx", "findings", "rules", "check", "fix"),
+    *("settings", "newsite", "probes"),
     *("diagnose", "manifest", "report", "host", "lab", "cli", "__main__"),
 )
 """A room may import itself and those before it.  The package's own ``__init__`` imports nothing."""

@@ -169,18 +169,21 @@ PROBE = {
 }  # fmt: skip
 CAUSE = {
     "rule": str, "level": LEVEL, "confidence": Or(("proven", "likely", "possible")), "message": str, **PLACE,
-    "evidence": [str], "fix": maybe(FIX), "help": maybe(str),
+    "evidence": [str], "fix": maybe(FIX), "help": maybe(str), "decided_by": [str],
 }  # fmt: skip
 DIAGNOSE = {
     "schema": "ws101/diagnose/1", "url": str, "verdict": Or(("works", "degraded", "broken", "unknown")),
     "class": maybe(str), "nginx": maybe(NGINX), "root_causes": [CAUSE],
     "observed": maybe(
         {
-            "status": maybe(int), "reason": str, "answered_by": ANSWERED, "timings": TIMINGS, "message": str,
+            "status": maybe(int), "reason": str, "answered_by": ANSWERED, "attribution": [str], "timings": TIMINGS,
+            "message": str,
             "headers": HEADERS, "body_lines": [str],
         }
     ),
-    "predicted": maybe({**OUTCOME, "decisions": [DECISION]}), "agrees": maybe(bool), "unknown": [UNKNOWN],
+    "predicted": maybe({**OUTCOME, "decisions": [DECISION]}), "agrees": maybe(bool),
+    "experiments": [{"name": str, "title": str, "answer": str, "passed": bool, "seconds": float}],
+    "next_question": maybe(str), "unknown": [UNKNOWN],
 }  # fmt: skip
 APPLIED = {
     "class": Or(("proven", "delivered", "unproven", "rolled-back", "damaged", "not-started")), "reason": str,

@@ -33,6 +33,26 @@ _EXIT_CODES = {"works": 0, "degraded": 0, "broken": 1, "unknown": 2}
 @connection_options
 @click.option("--origin", metavar="ORIGIN", help="The Origin field, as a browser on that site sends it.")
 @click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="Offer a subprotocol; repeatable.")
+@click.option(
+    "--idle",
+    is_flag=False,
+    flag_value=75.0,
+    default=0.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600),
+    help="Measure how long a tunnel may stay silent: 75, or this many seconds.",
+)
+@click.option(
+    "--heartbeat",
+    is_flag=False,
+    flag_value=30.0,
+    default=0.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0, 3600),
+    help="Listen for the server's heartbeat: 30, or this many seconds.",
+)
+@click.option("--error-log", "error_logs", multiple=True, metavar="PATH", help="An error log to read; repeatable.")
+@click.option("--access-log", "access_logs", multiple=True, metavar="PATH", help="An access log to read; repeatable.")
 @nginx_options
 @output_options("json")
 def command(
@@ -47,6 +67,10 @@ def command(
     timeout: float,
     origin: str | None,
     subprotocols: tuple[str, ...],
+    idle: float,
+    heartbeat: float,
+    error_logs: tuple[str, ...],
+    access_logs: tuple[str, ...],
     roots: tuple[str, ...],
     nginx: str | None,
     nginx_version: str | None,
@@ -65,6 +89,7 @@ def command(
     """
     pasted = _read(address)
     from ws101.cli.network import network_of
+    from ws101.cli.progress import Progress
     from ws101.cli.requests import latin1, parse_headers
     from ws101.host.doctor import Case, examine, is_here
     from ws101.probes.endpoint import parse_ws_url
@@ -84,10 +109,15 @@ def command(
         options,
         network_of(resolves=resolves, insecure=insecure, timeout=timeout),
         direct=parse_ws_url(direct) if direct else None,
+        page=pasted.page,
+        idle=idle,
+        heartbeat=heartbeat,
     )
     if loaded is not None:
         case = _with_configuration(case, loaded, here=loaded.disk is not None and is_here(endpoint.host))
-    found = examine(case, offline=offline)
+    case = _with_logs(case, loaded, error_logs, access_logs)
+    with Progress.on(sys.stderr) as progress:
+        found = examine(case, offline=offline, progress=progress.show)
     _report(found, loaded, pasted, output, Console.of(sys.stdout, color))
     return _EXIT_CODES[found.verdict]
 
@@ -114,15 +144,46 @@ def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
 
     from ws101.cli.judging import findings_on
     from ws101.cli.machine import stale_files
+    from ws101.diagnose import Surroundings
+    from ws101.host.surroundings import look_around
+    from ws101.nginx.outcome import Forwarded
 
+    found = loaded.found
+    master = found.master.pid if found and found.master else None
+    stale = stale_files(found, loaded.config) if found else ()
+
+    def around(forwarded: Forwarded | None) -> Surroundings:
+        return look_around(loaded.config, forwarded, master=master, stale=stale)
+
+    on_this_machine = here or found is not None
     return replace(
         case,
         config=loaded.config,
         builds=loaded.builds,
         judge=lambda trace: findings_on(trace, loaded, case.endpoint.url),
-        here=here or loaded.found is not None,
-        stale=stale_files(loaded.found, loaded.config) if loaded.found else (),
+        here=on_this_machine,
+        around=around if on_this_machine else None,
     )
+
+
+def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], access: tuple[str, ...]) -> Case:
+    """The logs that were named; without any, those that the configuration of this machine names."""
+    from dataclasses import replace
+
+    from ws101.host.logs import Log, Logs
+    from ws101.host.process import compiled, error_log_of
+    from ws101.logs import COMBINED
+
+    found = loaded.found if loaded else None
+    named = [*(Log(path) for path in errors), *(Log(path, COMBINED) for path in access)]
+    if named:
+        return replace(case, logs=Logs.of(named))
+    if loaded is None or not case.here:
+        return case
+    paths = compiled(found.binary.version_text) if found else None
+    prefix = found.master.prefix(paths) if found and found.master and paths else ""
+    default = (error_log_of(found.master) if found and found.master else None) or ""
+    return replace(case, logs=Logs.of_configuration(loaded.config, prefix=prefix, default=default))
 
 
 def _report(found: Diagnosis, loaded: Loaded | None, pasted: Pasted, output: str, console: Console) -> None:

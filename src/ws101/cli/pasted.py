@@ -10,6 +10,7 @@ __all__ = ["Pasted", "read_pasted"]
 _URL = re.compile(r"(?i)\b(?:wss?|https?)://[^\s'\"<>`’”»]+")
 _STATUS = re.compile(r"(?i)(?:response(?: code)?|status(?: code)?|HTTP(?:/\d(?:\.\d)?)?)\b[: ]+([1-5]\d\d)\b")
 _BROKEN = re.compile(r"(net::ERR_[A-Z_]+|E(?:CONN[A-Z]+|TIMEDOUT|AI_\w+|NOTFOUND)|\bcode:? 1\d{3}\b|\b1006\b)")
+_MIXED = re.compile(r"(?i)mixed content|insecure websocket|loaded over https|operation is insecure")
 _CODE_FILES = (".js", ".mjs", ".ts", ".jsx", ".tsx", ".html", ".map")
 
 
@@ -22,12 +23,14 @@ class Pasted:
         status: The status the browser reported; None if it named none.
         symptom: The browser's own code for the failure, for example ``net::ERR_CONNECTION_REFUSED``; empty if none.
         line: The line, if it was more than the address.
+        page: The address of the page that opened it, where the line says so; empty if not.
     """
 
     url: str
     status: int | None = None
     symptom: str = ""
     line: str = ""
+    page: str = ""
 
 
 def read_pasted(text: str) -> Pasted | None:
@@ -44,7 +47,10 @@ def read_pasted(text: str) -> Pasted | None:
         return None
     status, symptom = _STATUS.search(text), _BROKEN.search(text)
     whole = text.strip()
-    return Pasted(url, int(status[1]) if status else None, symptom[1] if symptom else "", whole if whole != url else "")
+    line = whole if whole != url else ""
+    page = next((other for other in found if other.lower().startswith("https://")), "https://") if line else ""
+    page = page if _MIXED.search(text) else ""
+    return Pasted(url, int(status[1]) if status else None, symptom[1] if symptom else "", line, page)
 
 
 def _trimmed(url: str) -> str:

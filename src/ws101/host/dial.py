@@ -54,6 +54,7 @@ class Network:
         server_name: Name for SNI and verification instead of the URL's host; empty takes that.
         family: 4 or 6 to use only such addresses, 0 for both.
         timeout: Seconds until the connection stands, all steps together.
+        preface: Bytes sent as soon as the connection stands, before TLS, as a load balancer sends the PROXY protocol.
     """
 
     resolve: tuple[Resolve, ...] = ()
@@ -66,6 +67,7 @@ class Network:
     server_name: str = ""
     family: int = 0
     timeout: float = 10.0
+    preface: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ def dial(endpoint: Endpoint, network: Network) -> Dialed:
         dialer.connect()
         if network.proxy:
             dialer.pass_proxy()
+        if network.preface:
+            dialer.send_preface()
         if context is not None:
             dialer.start_tls(context)
     except NetworkError as error:
@@ -228,6 +232,14 @@ class _Dialer:
             said = f"{response.status} {response.reason}" if response else "nothing that is HTTP"
             raise NetworkError(f"the proxy answered {said} to CONNECT", class_="proxy", where=proxy.url)
         self.early = reader.rest
+
+    def send_preface(self) -> None:
+        """Send what goes before everything else."""
+        try:
+            self.sock.settimeout(self.left())
+            self.sock.sendall(self.network.preface)
+        except OSError as error:
+            raise NetworkError("the connection failed at its first bytes", class_=failure_of(error)) from error
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         name = self.network.server_name or self.endpoint.host

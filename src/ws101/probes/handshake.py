@@ -39,6 +39,7 @@ __all__ = [
     "check_frame_start",
     "check_response",
     "handshake",
+    "knock",
     "open_tunnel",
 ]
 
@@ -133,7 +134,11 @@ def _refuse_bad_field(name: str, value: str) -> None:
 
 def handshake(endpoint: Endpoint, options: HandshakeOptions = ORDINARY) -> Probe:
     """The probe: one opening handshake, every requirement checked; passed only if all are met."""
-    request = build_request(endpoint, options)
+    return knock(build_request(endpoint, options), options)
+
+
+def knock(request: Request, options: HandshakeOptions = ORDINARY) -> Probe:
+    """The same probe with a request that is made already, whatever it lacks; of the options the limits count."""
     log = Log(secrets_of(request))
     asked, failure, message = yield from open_tunnel(log, request, options)
     result = asked.result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ws101.diagnose import Diagnosis, Observed, RootCause
+from ws101.diagnose import Diagnosis, Observed, RootCause, Tried
 from ws101.nginx.outcome import Trace
 from ws101.probes.masking import mask_headers
 from ws101.report.json.base import Json, fix, headers, nginx, span_start, unknown
@@ -30,7 +30,19 @@ def diagnose(found: Diagnosis, subject: Subject | None) -> Json:
         "observed": _observed(found.observed),
         "predicted": _predicted(found.predicted),
         "agrees": found.agrees,
+        "experiments": [_tried(item) for item in found.tried],
+        "next_question": as_json_text(found.next_question) or None,
         "unknown": [unknown(item) for item in found.unknown],
+    }
+
+
+def _tried(item: Tried) -> Json:
+    return {
+        "name": item.name,
+        "title": as_json_text(item.title),
+        "answer": as_json_text(item.answer),
+        "passed": item.passed,
+        "seconds": item.seconds,
     }
 
 
@@ -46,6 +58,7 @@ def _cause(item: RootCause, subject: Subject | None) -> Json:
         "evidence": [as_json_text(clause) for clause in item.evidence],
         "fix": fix(item.fix),
         "help": as_json_text(item.help) or None,
+        "decided_by": [*item.decided_by],
     }
 
 
@@ -57,6 +70,7 @@ def _observed(item: Observed | None) -> Json | None:
         "status": item.status,
         "reason": item.reason,
         "answered_by": item.answered_by,
+        "attribution": [as_json_text(clause) for clause in item.attribution],
         "timings": {"dns": steps.dns, "tcp": steps.tcp, "tls": steps.tls, "http": steps.http},
         "message": as_json_text(item.message),
         "headers": headers(mask_headers(item.headers)),

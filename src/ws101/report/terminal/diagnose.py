@@ -38,6 +38,7 @@ def diagnose(
         lines += [*_cause(cause, number if len(found.root_causes) > 1 else 0, subject, style), ""]
     lines += _path(found, subject, style)
     lines += _answer(found, style)
+    lines += _experiments(found, style)
     lines += _fixes(found.root_causes, subject, style, apply_command)
     lines += unknown_lines(found.unknown, style)
     if subject is not None:
@@ -119,6 +120,22 @@ def _answer(found: Diagnosis, style: Style) -> list[str]:
     bar = style.paint("dim", style.glyph("bar"))
     lines += [f"  {bar} {printable(line)}" for line in seen.body_excerpt]
     return [*lines, ""]
+
+
+def _experiments(found: Diagnosis, style: Style) -> list[str]:
+    """What was tried, beside the handshake itself; the experiments that decided are marked."""
+    deciding = {name for cause in found.root_causes for name in cause.decided_by}
+    rows = [item for item in found.tried if item.name != "site"]
+    if not rows or found.verdict == "works":
+        return []
+    lines = [style.paint("title", "What was tried")]
+    for item in rows:
+        mark = style.paint("good", style.glyph("tick")) if item.passed else style.paint("error", style.glyph("cross"))
+        first, *rest = wrap(printable(f"{item.title}: {item.answer}"), style.width - 6)
+        role = "title" if item.name in deciding else "dim"
+        lines += [f"  {mark} {style.paint(role, first)}", *(f"    {style.paint(role, line)}" for line in rest)]
+    question = [f"  {style.paint('good', 'next')}: {printable(found.next_question)}"] if found.next_question else []
+    return [*lines, *question, ""]
 
 
 def _fixes(causes: Sequence[RootCause], subject: Subject | None, style: Style, command: str) -> list[str]:

@@ -1,0 +1,226 @@
+"""The verdict: prediction, experiments, comparison and logs joined into causes, the first to bite first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ws101.diagnose import application, below, beyond, forwarding, gateway, life
+from ws101.diagnose.base import CONFIDENCES, Diagnosis, Facts, Observed, RootCause, Tried, blame, said
+from ws101.diagnose.tracing import from_trace
+from ws101.findings import Finding, Level
+from ws101.nginx.config import Unknown
+from ws101.probes.attribution import answered_by
+from ws101.probes.core import Observation, Timings
+
+__all__ = ["diagnose", "observe"]
+
+Cause = Callable[[Facts], RootCause | None]
+
+
+def observe(probed: Observation) -> Observed:
+    """What a probe of the opening handshake saw, in short."""
+    result = probed.handshake
+    response = result.response if result else None
+    who = answered_by(response)
+    return Observed(
+        status=response.status if response else None,
+        reason=response.reason if response else "",
+        answered_by=str(who.who),
+        timings=probed.connection.timings if probed.connection else Timings(),
+        headers=response.headers if response else (),
+        body_excerpt=result.body_lines if result else (),
+        message=probed.message,
+        attribution=who.evidence,
+    )
+
+
+def diagnose(facts: Facts, tried: tuple[Tried, ...] = ()) -> Diagnosis:
+    """Join all that is known.
+
+    Args:
+        facts: What the model says and what the experiments gave.
+        tried: The experiments as they are to be reported.
+    """
+    unknown = (*(facts.predicted.unknown if facts.predicted else ()), *facts.unknown)
+    url = facts.endpoint.url
+    if facts.site is None:
+        causes = _offline_causes(facts)
+        return Diagnosis(url, _offline_verdict(facts, causes), causes, None, facts.predicted, None, unknown)
+    causes = _live_causes(facts)
+    return Diagnosis(
+        url,
+        _live_verdict(facts, causes),
+        causes,
+        observe(facts.site),
+        facts.predicted,
+        beyond.agrees(facts),
+        unknown,
+        tried,
+        _next_question(facts, causes),
+    )
+
+
+def _offline_causes(facts: Facts) -> tuple[RootCause, ...]:
+    configured = tuple(_configured(finding, facts) for finding in facts.findings)
+    errors = any(cause.level is Level.ERROR for cause in configured)
+    traced = () if errors else from_trace(facts.predicted)
+    found = (below.mixed_content(facts), beyond.inner_hop(facts), life.reloads(facts))
+    return _ordered([[*_kept(found[:1])], [*traced], [*configured], [*_kept(found[1:])]])
+
+
+def _kept(causes: Iterable[RootCause | None]) -> list[RootCause]:
+    return [cause for cause in causes if cause is not None]
+
+
+def _offline_verdict(facts: Facts, causes: tuple[RootCause, ...]) -> str:
+    """Works only if nothing that could refuse the handshake is unknown."""
+    if any(cause.level is Level.ERROR for cause in causes):
+        return "broken"
+    predicted, forwarded = facts.predicted, facts.forwarded
+    if predicted is None or forwarded is None:
+        return "unknown"
+    gates = [u for u in predicted.unknown if u not in forwarded.unknown]
+    if gates or forwarded.tunnel is None or predicted.outcome.status not in (None, 101):
+        return "unknown"
+    return "degraded" if any(cause.level is Level.WARNING for cause in causes) else "works"
+
+
+def _live_verdict(facts: Facts, causes: tuple[RootCause, ...]) -> str:
+    levels = {cause.level for cause in causes}
+    if Level.ERROR in levels:
+        return "broken"
+    if facts.works:
+        return "degraded" if Level.WARNING in levels else "works"
+    return "broken" if facts.class_of("site") else "unknown"
+
+
+def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
+    """Every cause that speaks, in the order in which a request meets them; the last resorts only if none does."""
+    configured = [_configured(finding, facts) for finding in facts.findings]
+    if facts.works:
+        configured = [_by_luck(cause) for cause in configured]
+    traced = from_trace(facts.predicted) if beyond.agrees(facts) and not facts.works else ()
+    if any(cause.level is Level.ERROR for cause in configured):
+        traced = ()
+    rooms = [
+        _asked(below.CAUSES, facts),
+        _asked(beyond.CAUSES, facts),
+        _asked(gateway.CAUSES, facts),
+        [*traced],
+        configured,
+        _asked(forwarding.CAUSES, facts),
+        _asked(application.CAUSES, facts),
+        _asked(life.CAUSES, facts),
+    ]
+    if facts.by_nginx and facts.status in _BEFORE_FORWARDING:
+        rooms[4], rooms[6] = rooms[6], rooms[4]  # nginx refuses before it forwards
+    if not facts.works and not any(cause.level is Level.ERROR for room in rooms for cause in room):
+        rooms.append(_fallback(facts))
+    elif facts.works:
+        rooms.append(_kept((beyond.differs(facts),)))
+    return _ordered(rooms)
+
+
+_BEFORE_FORWARDING = (401, 403, 407, 413, 414, 431, 494)
+
+
+def _asked(causes: Iterable[Cause], facts: Facts) -> list[RootCause]:
+    return _kept(cause(facts) for cause in causes)
+
+
+def _fallback(facts: Facts) -> list[RootCause]:
+    """Where nothing is certain: the most frequent cause of such an answer, and how to settle it."""
+    found = _kept((beyond.differs(facts), *_asked((*gateway.LAST_RESORT, *application.LAST_RESORT), facts)))
+    return found or [_spoilt_somewhere(facts) or _unexplained(facts)]
+
+
+def _spoilt_somewhere(facts: Facts) -> RootCause | None:
+    """Without a configuration: the answers of backends that did not get an opening handshake."""
+    if facts.predicted is not None or facts.by_nginx or facts.status not in (400, 404, 426, 505):
+        return None
+    return blame(
+        "upgrade-not-forwarded",
+        "likely" if facts.status in (426, 505) else "possible",
+        "the backend did not get a valid opening handshake: a proxy on the way drops its header fields",
+        facts.site.message if facts.site else "",
+        help=_CONF,
+    )
+
+
+def _unexplained(facts: Facts) -> RootCause:
+    site = facts.site
+    assert site is not None
+    return blame("unexplained", "possible", site.message, help=site.help or _ASK)
+
+
+def _by_luck(cause: RootCause) -> RootCause:
+    """An error whose handshake works all the same: this backend is lenient, the next one need not be."""
+    if cause.level is not Level.ERROR:
+        return cause
+    evidence = (*cause.evidence, "the backend accepts it all the same; others would not")
+    return replace(cause, level=Level.WARNING, evidence=evidence)
+
+
+def _configured(finding: Finding, facts: Facts) -> RootCause:
+    """A finding as a cause: the labels, the live answer, the backend's own answers speak for it."""
+    support = [label.message for label in finding.labels]
+    by: tuple[str, ...] = ()
+    if finding.level is Level.ERROR and facts.site is not None and not facts.works:
+        if facts.status is not None:
+            support.append(f"the live handshake gets {facts.said('site')}")
+        support += forwarding.agreement(facts)
+        if facts.passed("restore-handshake"):
+            support.append("with HTTP/1.1, Connection and Upgrade put back, the predicted request succeeds")
+        by = tuple(name for name in ("site", "direct", "replay", "restore-handshake") if name in facts.results)
+    advice = finding.help or (finding.fix.title if finding.fix else "")
+    return RootCause(
+        finding.rule, finding.level, "proven", finding.message, finding.span, tuple(support), finding.fix, advice, by
+    )
+
+
+def _ordered(rooms: list[list[RootCause]]) -> tuple[RootCause, ...]:
+    """Errors before warnings, the surer first, then by room; what two rooms say of one cause is joined."""
+    joined: dict[str, RootCause] = {}
+    for cause in (cause for room in rooms for cause in room):
+        known = joined.get(cause.rule)
+        joined[cause.rule] = cause if known is None else _joined(known, cause)
+    return tuple(sorted(joined.values(), key=lambda cause: (cause.level.rank, CONFIDENCES.index(cause.confidence))))
+
+
+def _joined(one: RootCause, two: RootCause) -> RootCause:
+    """One cause of two: place and fix of the one that has them, the evidence of both."""
+    main, other = (two, one) if two.fix is not None and one.fix is None else (one, two)
+    return replace(
+        main,
+        level=min(one.level, two.level, key=lambda level: level.rank),
+        confidence=min(one.confidence, two.confidence, key=CONFIDENCES.index),
+        span=main.span or other.span,
+        evidence=tuple(dict.fromkeys((*main.evidence, *other.evidence))),
+        help=main.help or other.help,
+        decided_by=tuple(dict.fromkeys((*main.decided_by, *other.decided_by))),
+    )
+
+
+def _next_question(facts: Facts, causes: tuple[RootCause, ...]) -> str:
+    """What would settle it, where nothing has."""
+    errors = [cause for cause in causes if cause.level is Level.ERROR]
+    if facts.works or not errors or errors[0].confidence == "proven":
+        return ""
+    if "direct" not in facts.results and facts.response is not None:
+        return _ASK if facts.predicted is None else "give the backend's own address: --direct ws://HOST:PORT/PATH"
+    return _CONF if facts.predicted is None else ""
+
+
+_CONF = "run ws101 where nginx runs, or give its configuration: ssh HOST sudo nginx -T | ws101 URL --conf -"
+_ASK = "give the configuration with --conf, or the backend's own address with --direct"
+
+
+def tried_of(name: str, title: str, seen: Observation, seconds: float) -> Tried:
+    """An experiment as it is reported."""
+    return Tried(name, title, said(seen), seen.passed, seconds)
+
+
+def doubts(reasons: Iterable[str]) -> tuple[Unknown, ...]:
+    """What could not be read or asked."""
+    return tuple(Unknown(reason) for reason in dict.fromkeys(reasons))

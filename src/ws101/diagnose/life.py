@@ -1,0 +1,190 @@
+"""Causes that bite later: a tunnel that is cut when silent, a heartbeat that is missing or too slow, reloads."""
+
+from __future__ import annotations
+
+from ws101.diagnose.base import Facts, RootCause, blame
+from ws101.findings import Level
+from ws101.nginx.directives import parse_time
+from ws101.probes.core import Observation
+from ws101.text import Span
+
+__all__ = ["CAUSES"]
+
+_EARLY, _LATE = 0.35, 1.0
+"""How much before and after its figure nginx may cut: NGX_TIMER_LAZY_DELAY, and a busy machine."""
+
+
+def _timeout(facts: Facts) -> float | None:
+    return facts.forwarded.idle_timeout if facts.forwarded else None
+
+
+def _place(facts: Facts) -> Span | None:
+    forwarded = facts.forwarded
+    if forwarded is None:
+        return None
+    return forwarded.idle_origin.span if forwarded.idle_origin else forwarded.handler.span
+
+
+def _seconds(seen: Observation | None, name: str) -> float | None:
+    value = seen.detail(name) if seen is not None else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def idle_cut(facts: Facts) -> RootCause | None:
+    """The silent tunnel was cut without a close frame: nginx's timeout, or another's on the path."""
+    seen = facts.results.get("idle")
+    silent = _seconds(seen, "silent")
+    if seen is None or silent is None or seen.class_ != "cut":
+        return None
+    direct = facts.results.get("idle-direct")
+    lives = direct is not None and (direct.passed or (_seconds(direct, "lasted") or 0.0) > silent + _LATE)
+    known, timeout = str(seen.detail("known") or ""), _timeout(facts)
+    mine = timeout is not None and timeout - _EARLY <= silent <= timeout + _LATE
+    evidence = (
+        f"through the site: cut after {silent:.1f} s of silence, without a close frame",
+        "straight to the backend the silent tunnel lives on" if lives else "",
+        _kept_alive(facts),
+    )
+    if direct is not None and not lives and direct.class_ == "cut" and not mine:
+        return None  # the backend itself cuts
+    if mine or (timeout is None and 59.0 <= silent <= 61.0):
+        return blame(
+            "read-timeout",
+            "proven" if mine else "likely",
+            f"a tunnel that is silent for {silent:.0f} s is cut: proxy_read_timeout",
+            *evidence,
+            help="send a heartbeat more often than that, and raise proxy_read_timeout on this path",
+            by=tuple(name for name in ("idle", "idle-direct") if name in facts.results),
+            span=_place(facts),
+            level=Level.WARNING,
+        )
+    other = f"nginx itself would wait {timeout:g} s" if timeout is not None else ""
+    return blame(
+        "outer-idle-timeout",
+        "proven" if timeout is not None and lives else "likely",
+        f"a tunnel that is silent for {silent:.0f} s is cut, and not by this nginx's proxy_read_timeout",
+        *evidence,
+        other,
+        f"such is the figure of {known}" if known else "",
+        help="raise the idle timeout of what stands in front, or send a heartbeat more often than that",
+        by=tuple(name for name in ("idle", "idle-direct") if name in facts.results),
+        level=Level.WARNING,
+    )
+
+
+def _kept_alive(facts: Facts) -> str:
+    pinged = facts.results.get("idle-ping")
+    return "with a ping from the client now and then it lives on" if pinged is not None and pinged.passed else ""
+
+
+def idle_closed(facts: Facts) -> RootCause | None:
+    """The application itself closes a silent tunnel, with a close frame."""
+    seen = facts.results.get("idle")
+    if seen is None or seen.passed or seen.detail("ended") != "close":
+        return None
+    lasted = _seconds(seen, "lasted") or 0.0
+    return blame(
+        "backend-closes-idle",
+        "proven",
+        f"the application closes a silent tunnel after {lasted:.1f} s, with code {seen.detail('close_code')}",
+        help="it is the application's own timeout: answer its heartbeat, or raise it there",
+        by=("idle",),
+        level=Level.WARNING,
+    )
+
+
+def no_heartbeat(facts: Facts) -> RootCause | None:
+    """Neither side sends anything: the first idle timeout on the path ends the tunnel."""
+    seen = facts.results.get("heartbeat")
+    if seen is None or seen.class_ != "no-heartbeat":
+        return None
+    timeout = _timeout(facts)
+    bites = f"nginx cuts a tunnel that is silent for {timeout:g} s" if timeout else ""
+    return blame(
+        "no-heartbeat",
+        "proven",
+        "the server sends no heartbeat, and browsers never send one: a silent tunnel is cut on the path",
+        seen.message,
+        bites,
+        help="let the application ping every 20 to 30 s",
+        by=("heartbeat",),
+        level=Level.WARNING,
+    )
+
+
+def slow_heartbeat(facts: Facts) -> RootCause | None:
+    """The heartbeat is slower than the idle timeout on the path, or just as slow: a race."""
+    seen, timeout = facts.results.get("heartbeat"), _timeout(facts)
+    interval = _seconds(seen, "interval") or _seconds(seen, "first")
+    if interval is None or timeout is None or interval < timeout - _LATE:
+        return None
+    return blame(
+        "read-timeout",
+        "proven",
+        f"the server's heartbeat comes every {interval:.0f} s, and nginx cuts after {timeout:g} s of silence",
+        help="make the heartbeat twice as fast as the timeout, or raise proxy_read_timeout",
+        by=("heartbeat",),
+        span=_place(facts),
+        level=Level.WARNING,
+    )
+
+
+def frozen_peer(facts: Facts) -> RootCause | None:
+    """A client that is gone without a word is never noticed: it keeps a tunnel and two connections for ever."""
+    seen = facts.results.get("heartbeat")
+    if seen is None or seen.class_ != "no-prune":
+        return None
+    return blame(
+        "frozen-peer-kept",
+        "proven",
+        "the server keeps a client that answers no heartbeat",
+        seen.message,
+        help="drop a client that has not answered for one or two heartbeats",
+        by=("heartbeat",),
+        level=Level.NOTE,
+    )
+
+
+def cut_in_logs(facts: Facts) -> RootCause | None:
+    """The logs show tunnels that ended at the timeout."""
+    clue = facts.clue("read-timeout")
+    if clue is None:
+        return None
+    timeout = _timeout(facts)
+    return blame(
+        "read-timeout",
+        "proven" if clue.mine else "likely",
+        "tunnels are cut because they were silent" + (f" for {timeout:g} s" if timeout else ""),
+        f"{clue.path}: {clue.line}",
+        help="send a heartbeat more often than that, and raise proxy_read_timeout on this path",
+        by=("logs",),
+        span=_place(facts),
+        level=Level.WARNING,
+    )
+
+
+def reloads(facts: Facts) -> RootCause | None:
+    """Tunnels end together when nginx is reloaded: worker_shutdown_timeout, or restarts."""
+    clue = facts.clue("reload-drops-connections")
+    scope = facts.predicted.outcome.scope if facts.predicted else None
+    limit = scope.config.main.first("worker_shutdown_timeout") if scope is not None else None
+    if clue is None and limit is None:
+        return None
+    milliseconds = parse_time(limit.args[0]) if limit is not None and limit.args else None
+    after = f"{milliseconds / 1000:g} s after each reload" if milliseconds is not None else "at once"
+    leaving = facts.around.leaving
+    return blame(
+        "reload-drops-connections",
+        "likely" if clue else "proven",
+        f"tunnels are dropped {after}" + ("" if limit is not None else ": a restart in place of a reload, or a crash"),
+        f"{clue.path}: {clue.line}" if clue else "",
+        f"{leaving} old workers still hold tunnels" if leaving else "",
+        help="a longer worker_shutdown_timeout or none, reload and not restart, and clients that reconnect with jitter",
+        by=("logs",) if clue else (),
+        span=limit.span if limit is not None else None,
+        level=Level.WARNING if clue else Level.NOTE,
+    )
+
+
+CAUSES = (idle_cut, idle_closed, no_heartbeat, slow_heartbeat, frozen_peer, cut_in_logs, reloads)
+"""Those that were measured first."""

@@ -1,0 +1,56 @@
+"""What the configuration alone does to the handshake where no rule speaks."""
+
+from __future__ import annotations
+
+from ws101.diagnose.base import RootCause
+from ws101.findings import Level
+from ws101.nginx.outcome import Outcome, Trace
+
+__all__ = ["from_trace"]
+
+_BY_OUTCOME = {
+    "static": (
+        "no-websocket-location-spa-fallback",
+        "no location hands this path to a backend: nginx looks for a file",
+        "add a location that proxies this path",
+    ),
+    "closed": (
+        "server-name-mismatch",
+        "nginx closes the connection without an answer",
+        "see the directive named above",
+    ),
+}
+_BY_STATUS = {
+    301: ("location-slash-redirect", "nginx redirects the handshake, and WebSocket clients do not follow", ""),
+    302: ("http-to-https-redirect", "nginx redirects the handshake, and WebSocket clients do not follow", ""),
+    400: (
+        "plain-http-to-https-port",
+        "nginx itself refuses the request",
+        "use wss:// on a TLS port and ws:// elsewhere",
+    ),
+    401: ("auth-basic", "basic authentication is asked for, which most clients do not send with the handshake", ""),
+    403: ("access-denied", "access rules refuse this client", ""),
+    404: ("no-websocket-location-spa-fallback", "nginx itself answers 404", "add a location that proxies this path"),
+    413: ("header-too-large", "nginx refuses a request of this size", ""),
+    502: ("missing-resolver", "nginx cannot look up the backend's name", "add a resolver directive"),
+}
+
+
+def from_trace(predicted: Trace | None) -> tuple[RootCause, ...]:
+    """The cause that the trace alone gives: none if the request is passed on, or nobody can know."""
+    if predicted is None or predicted.outcome.kind in ("proxied", "unknown"):
+        return ()
+    rule, message, advice = _words(predicted.outcome)
+    last = next((d for d in reversed(predicted.decisions) if d.origin is not None), None)
+    span = last.origin.span if last and last.origin else None
+    why = tuple(f"{d.step}: {d.chosen} ({d.why})" for d in predicted.decisions[-2:])
+    return (RootCause(rule, Level.ERROR, "proven", message, span, why, None, advice),)
+
+
+def _words(outcome: Outcome) -> tuple[str, str, str]:
+    rule, message, advice = _BY_OUTCOME.get(outcome.kind) or _BY_STATUS.get(
+        outcome.status or 0, ("server-name-mismatch", f"nginx itself answers {outcome.status}", "")
+    )
+    if outcome.status in (301, 302, 307, 308) and (outcome.location or "").startswith("https://"):
+        return "http-to-https-redirect", message, "open it with wss://"
+    return rule, message, advice

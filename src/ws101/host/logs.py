@@ -1,0 +1,206 @@
+"""The logs that a configuration names, read around a diagnosis: their tail before it, and what is added while it runs.
+
+Only so much is read as fits a few memory pages of interest; a log that was rotated meanwhile is read from its start,
+and one that is too young to tell is continued in the rotated one beside it, gzip-compressed or not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+import posixpath
+import stat
+import zlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ws101.host.process import LogMark
+from ws101.logs import COMBINED, Clue, bursts, clues_in, cut_tunnels, read_access
+from ws101.nginx.config import Config, Scope, Unknown
+from ws101.nginx.inherit import effective_all
+
+__all__ = ["Log", "Logs", "named_logs", "read_tail"]
+
+TAIL = 256 * 1024
+"""How much of a log from before the diagnosis is looked at, in bytes."""
+
+FRESH = 1024 * 1024
+"""How much of what is added meanwhile, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """A log file.
+
+    Args:
+        path: Where it is.
+        form: The text of an access log's format; empty for an error log.
+    """
+
+    path: str
+    form: str = ""
+
+
+def named_logs(config: Config, scope: Scope | None, *, prefix: str = "", default: str = "") -> tuple[Log, ...]:
+    """The logs that a scope of a configuration writes to, as far as they are plain files with a fixed name.
+
+    Args:
+        config: The configuration.
+        scope: The location that answers; None takes the top level.
+        prefix: Where relative paths start; empty takes the configuration's folder.
+        default: The error log that nginx has without a directive; empty if unknown.
+    """
+    where, base = scope or config.http or config.main, prefix or config.prefix
+    errors = effective_all(where, "error_log")
+    names = [placed.args[0] for placed in errors if placed.args] if isinstance(errors, tuple) else []
+    found = [Log(posixpath.join(base, name)) for name in names or [default] if _is_file_name(name)]
+    access = effective_all(where, "access_log")
+    for placed in access if isinstance(access, tuple) else ():
+        if placed.args and placed.args[0] != "off" and _is_file_name(placed.args[0]):
+            form = _format(config, placed.args[1] if len(placed.args) > 1 else "combined")
+            found.append(Log(posixpath.join(base, placed.args[0]), form))
+    return tuple(dict.fromkeys(found))
+
+
+def _is_file_name(name: str) -> bool:
+    return bool(name) and "$" not in name and not name.startswith(("syslog:", "memory:")) and name != "stderr"
+
+
+def _format(config: Config, name: str) -> str:
+    for placed in config.http.all("log_format") if config.http is not None else ():
+        if placed.args[:1] == (name,):
+            return "".join(arg for arg in placed.args[1:] if not arg.startswith("escape="))
+    return COMBINED
+
+
+class Logs:
+    """Logs around a diagnosis: marked before it, read after it.
+
+    Args:
+        choose: Gives the logs, once it is known which scope answers.
+    """
+
+    def __init__(self, choose: Callable[[Scope | None], Iterable[Log]]) -> None:
+        self._choose = choose
+        self._marked: list[tuple[Log, LogMark]] = []
+        self._unreadable: list[str] = []
+
+    @classmethod
+    def of(cls, logs: Iterable[Log]) -> Logs:
+        """These logs."""
+        kept = tuple(logs)
+        return cls(lambda _: kept)
+
+    @classmethod
+    def of_configuration(cls, config: Config, *, prefix: str = "", default: str = "") -> Logs:
+        """Those that a configuration names: see `named_logs`."""
+        return cls(lambda scope: named_logs(config, scope, prefix=prefix, default=default))
+
+    def mark(self, scope: Scope | None) -> None:
+        """Remember where the logs end now.
+
+        Args:
+            scope: The location that will answer; None if unknown.
+        """
+        self._marked = [(log, LogMark.at_end(log.path)) for log in self._choose(scope)]
+
+    def doubts(self) -> tuple[Unknown, ...]:
+        """What could not be read."""
+        return tuple(Unknown(reason) for reason in dict.fromkeys(self._unreadable))
+
+    def clues(self, target: str, timeout: float | None) -> tuple[Clue, ...]:
+        """What the logs tell: first what was added since, then the tails from before.
+
+        Args:
+            target: The request target that is diagnosed.
+            timeout: The idle timeout on its path, in seconds; None if unknown.
+        """
+        fresh: list[Clue] = []
+        old: list[Clue] = []
+        for log, mark in self._marked:
+            if not self._readable(log.path):
+                continue
+            tail = read_tail(mark.path, mark.size)
+            if log.form:
+                old += _of_access(log, tail, target, timeout)
+            else:
+                fresh += clues_in(mark.since(FRESH), log.path, target=target)
+                old += clues_in(tail, log.path, target=target, fresh=False)
+        known = {clue.rule for clue in fresh}
+        return (*fresh, *(clue for clue in old if clue.rule not in known))
+
+    def _readable(self, path: str) -> bool:
+        try:
+            found = Path(path).stat()
+            if not stat.S_ISREG(found.st_mode):
+                return False
+            with Path(path).open("rb"):
+                return True
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._unreadable.append(f"what {path} says: it cannot be read ({error.strerror or error})")
+            return False
+
+
+def _of_access(log: Log, text: str, target: str, timeout: float | None) -> list[Clue]:
+    entries = tuple(read_access(text, log.form))
+    found = []
+    cut = cut_tunnels(entries, timeout, target) if timeout is not None else ()
+    if len(cut) > 1:
+        line = f"{len(cut)} tunnels ended {cut[-1].seconds:g} s after they began, with status 101"
+        found.append(Clue("read-timeout", "tunnels end at the idle timeout", line, log.path, fresh=False))
+    together = bursts(entries)
+    if together:
+        largest = max(together, key=len)
+        line = f"{len(largest)} tunnels of different age ended at {largest[0].ended}"
+        found.append(Clue("reload-drops-connections", "tunnels end together", line, log.path, fresh=False))
+    return found
+
+
+def read_tail(path: str, end: int, limit: int = TAIL) -> str:
+    """The last whole lines of a log before a position, from the rotated log too if this one is short.
+
+    Args:
+        path: The log.
+        end: Up to where, in bytes.
+        limit: How much at most, in bytes.
+    """
+    text = ""
+    with contextlib.suppress(OSError), Path(path).open("rb") as file:
+        file.seek(max(0, end - limit))
+        text = file.read(min(limit, end)).decode("latin-1")
+    if end < limit:
+        return _rotated(path, limit - end) + text
+    return text.partition("\n")[2]
+
+
+def _rotated(path: str, limit: int) -> str:
+    """The end of the log that was rotated last."""
+    for name in (f"{path}.1", f"{path}-1", f"{path}.1.gz"):
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116 - the name may hold any byte
+                continue
+            return _gzip_end(name, limit) if name.endswith(".gz") else read_end(name, limit)
+    return ""
+
+
+def read_end(path: str, limit: int) -> str:
+    """The last whole lines of a file, at most ``limit`` bytes."""
+    with Path(path).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - limit))
+        text = file.read(limit).decode("latin-1")
+    return text if size <= limit else text.partition("\n")[2]
+
+
+def _gzip_end(path: str, limit: int, most: int = 64 * 1024 * 1024) -> str:
+    """The end of a compressed log; a bomb is read to a bound and then left."""
+    kept, seen = b"", 0
+    with gzip.open(path, "rb") as file:
+        while seen < most and (data := file.read(1 << 20)):
+            seen += len(data)
+            kept = (kept + data)[-limit:]
+    return kept.decode("latin-1").partition("\n")[2] if seen > limit else kept.decode("latin-1")
