@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from ws101.findings import Finding, Level
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
-from ws101.nginx.validate import validate
 from ws101.rules import RULES
 from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.context import Context, Shared
@@ -140,16 +139,17 @@ def check(
     entries = sorted(_collect(contexts, wanted), key=lambda entry: _order(numbers, entry))
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
     rows, undecided = _table(contexts, kept) if table else ((), ())
-    problems, doubts = _verdicts(config, shared.builds)
+    problems, doubts = _verdicts(shared)
     unknown = tuple(dict.fromkeys((*config.unknown, *doubts, *undecided)))
     return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
 
 
-def _verdicts(config: Config, builds: tuple[Build, ...]) -> tuple[tuple[Problem, ...], tuple[Unknown, ...]]:
+def _verdicts(shared: Shared) -> tuple[tuple[Problem, ...], tuple[Unknown, ...]]:
     """What nginx refuses surely and in every version, in its order; and what it may refuse, once for each message."""
+    config, builds = shared.config, shared.builds
     problems: list[Problem] = []
     doubts: dict[str, Unknown] = {}
-    for refusal in validate(config, builds):
+    for refusal in shared.refusals:
         span = refusal.span
         line = refusal.line or config.sources[span.path].line(span.start)
         condition = version_condition(refusal.builds, builds)
@@ -286,7 +286,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
     rows: list[RouteRow] = []
     unknown: list[Unknown] = []
     for route in first.config.routes():
-        opener = route.location.opener
+        opener = route.location.opener or route.handler  # a part cut out of a location has no opener
         if route.handler is None or opener is None:
             continue
         tunnel, doubts = _tunnel(views, route)

@@ -17,6 +17,7 @@ from ws101.check import CheckReport, Entry, check
 from ws101.findings import Finding, Fix, Level, Safety
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Files, MemoryFiles
+from ws101.nginx.validate import validate
 from ws101.rules import RULES
 from ws101.rules.base.aims import location_of
 from ws101.rules.base.options import Options
@@ -140,8 +141,8 @@ def fix(
         if not chosen:
             break
         after = with_edits(now, (edit for item in chosen for edit in item.fix.edits))
-        if _new_problems(now, after):
-            chosen = [item for item in chosen if not _new_problems(now, with_edits(now, item.fix.edits))][:1]
+        if _new_problems(report, after):
+            chosen = [item for item in chosen if not _new_problems(report, with_edits(now, item.fix.edits))][:1]
             if not chosen:
                 break
             after = with_edits(now, chosen[0].fix.edits)
@@ -267,6 +268,10 @@ def _clashes(edit: Edit, taken: Sequence[tuple[int, int, str]]) -> bool:
     return any(other != this and this[0] <= other[1] and other[0] <= this[1] for other in near)
 
 
-def _new_problems(old: Config, new: Config) -> bool:
-    known = Counter((p.span.path, p.message) for p in old.problems)
-    return bool(Counter((p.span.path, p.message) for p in new.problems) - known)
+def _new_problems(report: CheckReport, new: Config) -> bool:
+    """Whether nginx would refuse something in the new configuration that it did not refuse before."""
+    return bool(_refused(new, report.builds) - _refused(report.config, report.builds))
+
+
+def _refused(config: Config, builds: Sequence[Build]) -> Counter[tuple[str, str]]:
+    return Counter((refusal.span.path, refusal.message) for refusal in validate(config, builds))

@@ -203,3 +203,9 @@ def test_an_auth_location_without_the_fields_is_fine() -> None:
 
 def test_modsecurity_beside_a_websocket_is_fine() -> None:
     assert rules_of(f"modsecurity on; location /ws {{ modsecurity off; {PASS} {FULL} }}") == []
+
+
+def test_what_nginx_refuses_beyond_syntax_is_reported_too() -> None:
+    report = check_text(site(f"proxy_set_header X; location /ws {{ {PASS} {FULL} }}"))
+    assert rules(report) == ["config-syntax-error"]
+    assert "invalid number of arguments" in report.findings[0].message

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from ws101.findings import Level
 from ws101.rules.base.context import Context
+from ws101.rules.base.oddities import has_odd
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.text import printable
 
 __all__ = ["check"]
 
@@ -68,5 +70,16 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/beginners_guide.html#conf_structure
     """
-    for problem in context.config.problems:
-        yield Found(f"nginx refuses the configuration: {problem.message}", problem.span, help="mend it, then nginx -t")
+    refusals = [r for r in context.shared.refusals if r.certain and context.build in r.builds]
+    is_misread = any(has_odd(refusal.message) for refusal in refusals)
+    for refusal in refusals:
+        if _is_anothers(refusal.message) or (is_misread and refusal.line is None):
+            continue
+        if refusal.span.path in context.config.sources:
+            said = printable(refusal.message, limit=200)
+            yield Found(f"nginx refuses the configuration: {said}", refusal.span, help="mend it, then nginx -t")
+
+
+def _is_anothers(message: str) -> bool:
+    """Whether another rule speaks of it: undefined variables, and characters that only look plain."""
+    return has_odd(message) or (message.startswith('unknown "') and message.endswith(" variable"))

@@ -11,6 +11,7 @@ from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Trace
 from ws101.nginx.trace import answer, trace
+from ws101.nginx.validate import Refusal, validate
 from ws101.rules.base.aims import Aim, Intent, find_aims, location_of, slash_redirect
 from ws101.rules.base.causes import Cause, Fault, fault_of
 from ws101.rules.base.hints import is_polling
@@ -72,6 +73,11 @@ class Shared:
             if route.handler is not None:
                 found.setdefault(route.server, []).append(route)
         return {server: tuple(routes) for server, routes in found.items()}
+
+    @cached_property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """What nginx refuses, in its order."""
+        return validate(self.config, self.builds)
 
     @cached_property
     def remarks(self) -> tuple[Remark, ...]:

@@ -16,17 +16,20 @@ __all__ = ["by_origin", "head_label", "header_faults", "place", "show"]
 
 
 def place(aim: Aim) -> Span:
-    """The location block that answers, whole."""
-    opener = location_of(aim.scope).opener
-    assert opener is not None, "a route's location has an opener"
-    return opener.directive.span
+    """The location block that answers, whole; in a part cut out of a location, the directive that hands on."""
+    opener = _opener(aim)
+    return opener.directive.span if opener.directive.block is not None else opener.span
 
 
 def head_label(aim: Aim, message: str) -> Label:
     """A label at the head of the location that answers."""
-    opener = location_of(aim.scope).opener
-    assert opener is not None, "a route's location has an opener"
-    return Label(opener.span, message)
+    return Label(_opener(aim).span, message)
+
+
+def _opener(aim: Aim) -> Placed:
+    found = location_of(aim.scope).opener or aim.route.handler
+    assert found is not None, "an aim is a route with a handler"
+    return found
 
 
 def show(text: str) -> str:
