@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from websockets.utils import accept_key
+
 from ws101.host.binary import NginxBinary
 from ws101.lab.nginx import Nginx, wrap
 from ws101.lab.ports import free_ports
@@ -57,7 +59,8 @@ class Traffic:
         fresh: Connections opened for one request.
         failed: Those of them that got no 200.
         reused: Requests on connections that had carried others before.
-        resets: Those of them whose connection was closed instead of an answer.
+        closed: Kept connections that were closed while idle, which a client sees before it uses them again.
+        resets: Requests on kept connections that got the end of the connection instead of an answer.
         echoes: Messages echoed through open WebSockets.
         cut: WebSockets that were closed.
     """
@@ -67,6 +70,7 @@ class Traffic:
     fresh: int = 0
     failed: int = 0
     reused: int = 0
+    closed: int = 0
     resets: int = 0
     echoes: int = 0
     cut: int = 0
@@ -127,28 +131,32 @@ class Load:
 
     async def reuse(self) -> None:
         """A keep-alive connection: request after request, opened again where it was closed."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        used = 0
         while not self.ending:
             try:
-                writer.write(_request("/page"))
-                async with asyncio.timeout(_ANSWER_TIME):
-                    head = await _head(reader)
-                    await reader.readexactly(12)
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                self.now.failed += 1
+                continue
+            used = 0
+            while not self.ending and not reader.at_eof() and await self._again(reader, writer, used):
                 used += 1
-                self.now.reused += used > 1
-                closing = b"connection: close" in head.lower()
-            except (OSError, EOFError, TimeoutError):
-                self.now.resets += used > 0
-                self.now.failed += used == 0
-                closing = True
-            if closing or reader.at_eof():
-                writer.close()
-                with contextlib.suppress(OSError):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                used = 0
-            await asyncio.sleep(PAUSE)
-        writer.close()
+                await asyncio.sleep(PAUSE)
+            self.now.closed += reader.at_eof()
+            writer.close()
+
+    async def _again(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, used: int) -> bool:
+        """One request on a connection that has carried some; whether it can carry another."""
+        try:
+            writer.write(_request("/page"))
+            async with asyncio.timeout(_ANSWER_TIME):
+                head = await _head(reader)
+                await reader.readexactly(12)
+        except (OSError, EOFError, TimeoutError):
+            self.now.resets += used > 0
+            self.now.failed += used == 0
+            return False
+        self.now.reused += used > 0
+        return b"connection: close" not in head.lower()
 
     async def refresh(self) -> None:
         """New connections at a steady rate, one request each."""
@@ -186,7 +194,7 @@ async def _head(reader: asyncio.StreamReader) -> bytes:
 
 async def _backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Echoes through WebSockets; 400 where the upgrade got lost, 403 on /refusing whatever comes."""
-    with contextlib.suppress(OSError, EOFError):
+    with contextlib.suppress(OSError, EOFError, asyncio.CancelledError):
         head = await _head(reader)
         if head.startswith(b"GET /refusing") or b"\r\nupgrade: websocket" not in head.lower():
             status = b"403 Forbidden" if head.startswith(b"GET /refusing") else b"400 Bad Request"
@@ -195,13 +203,11 @@ async def _backend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             writer.write(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n")
             writer.write(_accept(head) + b"\r\n")
             while data := await reader.read(4096):
-                writer.write(data)
+                writer.write(data if data.startswith(b"still") else b"\x88\x02\x03\xe8")
     writer.close()
 
 
 def _accept(head: bytes) -> bytes:
-    from websockets.utils import accept_key
-
     key = next(
         (line[19:].strip() for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key:")), b""
     )

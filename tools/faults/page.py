@@ -77,9 +77,9 @@ _LOAD = """\
 {sockets} WebSockets stand open and echo, {keep} keep-alive connections send a plain request every {pause:.0f} ms each,
 and about {rate} new connections a second ask for a page, while a fix is applied (`ws101 fix --apply`), taken back
 (`ws101 undo`), and rolled back because the handshake still fails (`--require-101`). Beside it, in the same run, nginx
-is merely reloaded (`nginx -s reload`). A *reset* is a keep-alive connection that was closed while a request was on its
-way: an old worker closes idle connections when it leaves, so no reload is free of them, and clients send such requests
-again (RFC 9112 section 9.3.1).
+is merely reloaded (`nginx -s reload`). An old worker closes its idle connections when it leaves. A client that looks
+sees that before it uses one again (*closed idle*); if its request was on its way just then, it gets the end of the
+connection instead of an answer (*reset*) and sends it again (RFC 9112 section 9.3.1). No reload is free of that.
 
 """
 
@@ -128,10 +128,15 @@ def _totals(figures: Figures) -> str:
     )
 
 
+_COLUMNS = (
+    *("nginx", "while", "times", "reloads", "new connections", "refused", "requests on kept connections"),
+    *("closed idle, a reload", "resets, a reload", "echoes", "sockets cut"),
+)
+
+
 def _loads(figures: Figures) -> str:
     lines = [
-        "| nginx | while | times | reloads | new connections | refused | requests on kept connections | resets a reload "
-        "| echoes | sockets cut |",
+        f"| {' | '.join(_COLUMNS)} |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for build, load in figures.loads:
@@ -140,8 +145,8 @@ def _loads(figures: Figures) -> str:
 
 
 def _traffic(build: str, name: str, seen: Traffic) -> str:
-    each = seen.resets / seen.reloads if seen.reloads else 0.0
+    closed, resets = seen.closed / seen.reloads, seen.resets / seen.reloads
     return (
         f"| {build} | {name} | {seen.times} | {seen.reloads} | {seen.fresh} | {seen.failed} | {seen.reused} | "
-        f"{each:.2f} | {seen.echoes} | {seen.cut} |"
+        f"{closed:.1f} | {resets:.2f} | {seen.echoes} | {seen.cut} |"
     )
