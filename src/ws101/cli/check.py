@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ws101.cli.console import Console
 from ws101.cli.inputs import Inputs, Loaded
-from ws101.cli.options import nginx_options, output_options, rule_options, url_option
+from ws101.cli.options import nginx_options, output_options, rule_options, settings_option, url_option
+from ws101.errors import UsageError
 
 if TYPE_CHECKING:
     from ws101.check import CheckReport
+
+    Results = Sequence[tuple[Loaded, CheckReport]]
 
 __all__ = ["command", "exit_code", "fails"]
 
@@ -27,19 +32,27 @@ _RANKS = {"error": 0, "warning": 1, "note": 2, "never": -1}
 @click.option(
     "--fail-on",
     type=click.Choice(tuple(_RANKS)),
-    default="error",
-    show_default=True,
-    help="The level from which on the exit code is 1.",
+    help="The level from which on the exit code is 1.  [default: error]",
 )
+@click.option("--statistics", is_flag=True, help="How often each rule found something, instead of where.")
+@click.option(
+    "--context",
+    type=click.Choice(("main", "http", "server", "location")),
+    help="The block that a part of a configuration was cut from.  [default: found from the text]",
+)
+@settings_option
 @nginx_options
-@output_options("json")
+@output_options("json", "sarif", "github")
 def command(
     *,
     paths: tuple[str, ...],
     urls: tuple[str, ...],
     select: tuple[str, ...],
     ignore: tuple[str, ...],
-    fail_on: str,
+    fail_on: str | None,
+    statistics: bool,
+    context: str | None,
+    settings: str | None,
     roots: tuple[str, ...],
     nginx: str | None,
     nginx_version: str | None,
@@ -57,23 +70,60 @@ def command(
       ssh web1 sudo nginx -T | ws101 check -
     """
     from ws101.check import check
+    from ws101.cli.configured import find_settings, with_settings
     from ws101.cli.ruling import options_of
 
-    inputs, options = Inputs(roots, nginx, nginx_version), options_of(urls, select, ignore)
+    if statistics and output != "terminal":
+        raise UsageError("--statistics is for people", help=f"leave out --format {output}, or count what it lists")
+    inputs, options = Inputs(roots, nginx, nginx_version, context), options_of(urls, select, ignore)
+    told = find_settings(settings, paths)
+    options, inputs = with_settings(options, inputs, told)
+    level = fail_on or told.fail_on or "error"
     loaded = [inputs.load(path) for path in paths]
     results = [(item, check(item.config, item.builds, options)) for item in loaded]
+    code = max(exit_code(report, level) for _, report in results)
     console = Console.of(sys.stdout, color)
-    if output == "json":
-        from ws101.report.json.base import dump
-        from ws101.report.json.check import check as as_json
-
-        console.write_data(dump(as_json([(item.subject, report) for item, report in results])))
+    if output == "terminal":
+        console.write(_for_people(results, console, urls, statistics=statistics, settings=told.path))
     else:
-        from ws101.report.terminal.check import check as as_text
+        console.write_data(_for_programs(results, output, code))
+    return code
 
-        texts = [as_text(i.subject, r, console.style, fix_command=_fix_command(i, urls)) for i, r in results]
-        console.write("\n\n".join(texts))
-    return max(exit_code(report, fail_on) for _, report in results)
+
+def _for_people(results: Results, console: Console, urls: tuple[str, ...], *, statistics: bool, settings: str) -> str:
+    from ws101.report.terminal.check import check
+    from ws101.report.terminal.statistics import statistics as as_statistics
+
+    style = console.style
+    if statistics:
+        texts = [as_statistics([(item.subject, report) for item, report in results], style)]
+    else:
+        texts = [check(i.subject, r, style, fix_command=_fix_command(i, urls)) for i, r in results]
+    text = "\n\n".join(texts)
+    return f"{text}\n{style.paint('dim', f'settings: {settings}')}" if settings else text
+
+
+def _for_programs(results: Results, output: str, code: int) -> str:
+    """The report in a format that a program reads."""
+    from ws101.host.files import name_of
+    from ws101.report.json.base import dump
+    from ws101.report.places import Places
+
+    about = [(item.subject, report) for item, report in results]
+    if output == "json":
+        from ws101.report.json.check import check
+
+        return dump(check(about))
+
+    disk = next((item.disk for item, _ in results if item.disk is not None), None)
+    places = Places(name_of(Path.cwd()), disk.disk_name if disk is not None else str)
+    if output == "github":
+        from ws101.report.github import github
+
+        return github(about, places) + "\n"
+    from ws101.report.sarif import sarif
+
+    return dump(sarif(about, places, code))
 
 
 def _fix_command(item: Loaded, urls: tuple[str, ...]) -> str:

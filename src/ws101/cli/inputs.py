@@ -16,7 +16,7 @@ from ws101.errors import InputError, UsageError, Ws101Error
 from ws101.host.binary import find_nginx
 from ws101.host.files import DiskFiles, name_of, os_path, parse_root
 from ws101.nginx.build import Build, parse_version
-from ws101.nginx.config import Config, Files, MemoryFiles
+from ws101.nginx.config import Config, MemoryFiles
 from ws101.probes.endpoint import Endpoint
 from ws101.report.subject import Subject
 from ws101.syntax import looks_like_dump, parse_dump
@@ -76,16 +76,22 @@ class Inputs:
         roots: ``--root`` as typed.
         nginx: ``--nginx``.
         version: ``--nginx-version``.
+        context: ``--context``: ``main``, or the block that a part of a configuration was cut from; None to find out.
     """
 
     roots: tuple[str, ...] = ()
     nginx: str | None = None
     version: str | None = None
+    context: str | None = None
 
     def __post_init__(self) -> None:
         if self.nginx and self.version:
             raise UsageError("--nginx and --nginx-version exclude each other", help="give one of them")
         self.option_build()
+
+    @property
+    def _fragment(self) -> str | None:
+        return "" if self.context == "main" else self.context
 
     def option_build(self) -> Build | None:
         """The version that was told; None if none was.
@@ -114,7 +120,7 @@ class Inputs:
         data = _read(disk, main)
         if looks_like_dump(data):
             return self._from_memory(data, main, given)
-        config = Config(disk, main, inside=posixpath.dirname(main))
+        config = Config(disk, main, context=self._fragment, inside=posixpath.dirname(main))
         return Loaded(self._subject(config, given, here=not self.roots), disk)
 
     def main_file(self, given: str) -> tuple[DiskFiles, str]:
@@ -162,10 +168,11 @@ class Inputs:
     def _from_memory(self, data: bytes, name: str, given: str) -> Loaded:
         """A dump, or a fragment from standard input, whose includes can't be read."""
         if not looks_like_dump(data):
-            return Loaded(self._subject(_config(MemoryFiles({name: data}), name), given, here=False), None)
+            config = Config(MemoryFiles({name: data}), name, context=self._fragment)
+            return Loaded(self._subject(config, given, here=False), None)
         sources = parse_dump(data)
         files = MemoryFiles({source.path: source.data for source in sources})
-        return Loaded(self._subject(_config(files, sources[0].path), given, here=False), None)
+        return Loaded(self._subject(Config(files, sources[0].path), given, here=False), None)
 
     def _subject(self, config: Config, given: str, *, here: bool) -> Subject:
         _require_nginx(config, given)
@@ -180,10 +187,6 @@ class Inputs:
         if own is not None:
             return Subject(config, (own.build,), "binary", own.path, given)
         return Subject(config, Build.representatives(), "unknown", given=given)
-
-
-def _config(files: Files, main: str) -> Config:
-    return Config(files, main)
 
 
 def _read_stdin() -> bytes:

@@ -15,6 +15,7 @@ __all__ = [
     "output_options",
     "roots_option",
     "rule_options",
+    "settings_option",
     "url_option",
 ]
 
@@ -96,3 +97,8 @@ rule_options = _joined(
     click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule out; repeatable."),
 )
 """Which rules run."""
+
+settings_option = click.option(
+    "--settings", metavar="FILE", help="The settings.  [default: the nearest ws101.toml in a folder above]"
+)
+"""``--settings``."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from ws101.errors import UsageError
 from ws101.probes.endpoint import parse_ws_url
-from ws101.rules import RULES, Options
-from ws101.text import lower
+from ws101.rules import Options
+from ws101.settings import rule_name
 
 __all__ = ["options_of", "seconds_of"]
 
@@ -32,8 +30,8 @@ def options_of(
         style=style,
         idle_timeout=seconds_of(idle_timeout),
         urls=urls,
-        select=frozenset(map(_name, select)),
-        ignore=frozenset(map(_name, ignore)),
+        select=frozenset(map(rule_name, select)),
+        ignore=frozenset(map(rule_name, ignore)),
     )
 
 
@@ -48,15 +46,3 @@ def seconds_of(text: str) -> int:
     if not digits.isdecimal() or unit not in _UNITS:
         raise UsageError(f"{text} is not a time", help="write it as nginx does: 86400s, 60m or 24h")
     return int(digits) * _UNITS[unit]
-
-
-def _name(text: str) -> str:
-    """A rule's name from its name or code."""
-    wanted = lower(text)
-    found = next((rule.name for rule in RULES if wanted in (rule.name, lower(rule.code))), None)
-    if found is None:
-        close = get_close_matches(wanted, [rule.name for rule in RULES], n=1)
-        raise UsageError(
-            f"there is no rule {text}", help=f"did you mean {close[0]}?" if close else "ws101 rule lists them"
-        )
-    return found
