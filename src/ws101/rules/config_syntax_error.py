@@ -71,7 +71,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/beginners_guide.html#conf_structure
     """
     refusals = [r for r in context.shared.refusals if r.certain and context.build in r.builds]
-    is_misread = any(has_odd(refusal.message) for refusal in refusals)
+    is_misread = any(has_odd(refusal.message) for refusal in context.shared.refusals)
     for refusal in refusals:
         if _is_anothers(refusal.message) or (is_misread and refusal.line is None):
             continue
