@@ -28,7 +28,7 @@ PACKAGE = ROOT / "src" / "ws101"
 
 ROOMS = (
     *("errors", "text", "lexer", "syntax", "edit", "http1", "logs", "nginx", "findings", "rules", "check", "fix"),
-    *("settings", "newsite", "probes"),
+    *("settings", "newsite", "changes", "probes"),
     *("diagnose", "manifest", "report", "host", "lab", "cli", "__main__"),
 )
 """A room may import itself and those before it.  The package's own ``__init__`` imports nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cli.support import Or, maybe
+from tests.cli.support import NGINX, OUTCOME, UNKNOWN, Or, maybe
 
 FACTS = {"sha256": str, "size": maybe(int), "mode": maybe(str), "owner": maybe(str), "target": maybe(str)}
 SEAL = {
@@ -15,6 +15,30 @@ KIND = Or(
         "unreadable",
     )
 )
+PLACE = maybe({"file": str, "line": int})
+MEANING = {
+    "problems": [{"message": str, "file": str, "line": int}],
+    "routes": [
+        {
+            "listen": [str], "server_names": [str], "location": str, "old": PLACE, "new": PLACE,
+            "change": Or(("same", "changed", "settings", "unknown", "added", "removed")),
+            "websocket": Or(("same", "repaired", "broken", "unknown")),
+            "requests": [
+                {
+                    "kind": Or(("handshake", "GET", "POST")), "method": str, "target": str, "host": str,
+                    "before": maybe(OUTCOME), "after": maybe(OUTCOME), "differences": [str], "unknown": [UNKNOWN],
+                    "condition": maybe(str),
+                }
+            ],
+            "settings": [str],
+        }
+    ],
+    "around": [str], "unknown": [UNKNOWN],
+}  # fmt: skip
+DIFF = {
+    "schema": "ws101/diff/1", "class": Or(("refused", "changed", "unknown", "settings", "same")), "nginx": NGINX,
+    "old": str, "new": str, **MEANING,
+}  # fmt: skip
 STALE = {"name": str, "file": str, "message": str, "after": float}
 RUNNING = {
     "pid": int, "program": maybe(str), "version": maybe(str), "replaced": bool, "started": maybe(float),

@@ -25,6 +25,7 @@ SHAPES: dict[str, object] = {
     "ws101/fix/1": support.FIXED,
     "ws101/seal/1": guarding.SEAL,
     "ws101/drift/1": guarding.DRIFT,
+    "ws101/diff/1": guarding.DIFF,
 }
 CONTEXT = click.Context(command_line)
 NAMES = command_line.list_commands(CONTEXT)
