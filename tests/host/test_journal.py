@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws101.errors import ApplyError
-from ws101.host.journal import FileRecord, Journal, changes, digest, lock, new_id, state_folder
+from ws101.host.journal import (
+    KEEP,
+    FileRecord,
+    Journal,
+    changes,
+    digest,
+    is_locked,
+    lock,
+    new_id,
+    prune,
+    state_folder,
+)
 from ws101.host.recovery import history, interrupted, recover
 
 
@@ -146,3 +157,38 @@ def test_a_state_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pass
     assert raised.value.where == str(tmp_path / "file" / "x")
     assert "WS101_STATE" in raised.value.help
+
+
+def finished(state: Path, count: int, last: str = "applied") -> list[str]:
+    ids = []
+    for _ in range(count):
+        journal = Journal.create(state, new_id())
+        journal.append("begin", at=1.0)
+        journal.keep("0.old", b"secret")
+        journal.append(last)
+        ids.append(journal.id)
+    return ids
+
+
+def test_old_changes_are_forgotten_but_never_one_that_is_not_finished(tmp_path: Path) -> None:
+    (interrupted,) = finished(tmp_path, 1, "write")
+    done = finished(tmp_path, 6)
+    assert prune(tmp_path, 4, spare=done[0]) == (done[1],)
+    assert [journal.id for journal in changes(tmp_path)] == [interrupted, done[0], *done[2:]]
+    assert prune(tmp_path, 4) == (done[0],)
+    assert prune(tmp_path, 4) == ()
+    assert not (tmp_path / "changes" / done[1]).exists()
+
+
+def test_by_default_the_last_fifty_stay(tmp_path: Path) -> None:
+    done = finished(tmp_path, KEEP + 3)
+    assert prune(tmp_path) == tuple(done[:3])
+
+
+def test_whether_somebody_holds_the_lock_is_told_without_taking_it(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    with lock(tmp_path):
+        assert is_locked(tmp_path)
+    assert not is_locked(tmp_path)
+    with lock(tmp_path, wait=0.1):
+        pass

@@ -116,7 +116,7 @@ class Load:
         writer.write(_request("/ws", "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"))
         assert (await _head(reader)).startswith(b"HTTP/1.1 101 ")
         opened()
-        await asyncio.sleep(ECHO_PAUSE * (self.sockets and hash(writer) % 100 / 100))
+        await asyncio.sleep(ECHO_PAUSE * (hash(writer) % 100 / 100))
         while not self.ending:
             try:
                 writer.write(b"still there?")

@@ -6,6 +6,8 @@
     STATE/changes/ID/journal.jsonl      one line a step, on the disk before the step is taken
     STATE/changes/ID/0.old 0.new ...    the bytes of every file concerned, before and after
 
+The last ``KEEP`` finished changes stay.
+
 A journal whose last word is missing belongs to a change that was interrupted.  Backups lie here and nowhere else, so no
 ``include`` can ever load one, and the folder is readable by its owner alone, because configuration may hold secrets.
 """
@@ -27,10 +29,16 @@ from typing import cast
 from ws101.errors import ApplyError
 from ws101.host.files import os_path
 
-__all__ = ["CLOSED", "Change", "FileRecord", "Journal", "changes", "digest", "lock", "new_id", "state_folder"]
+__all__ = [
+    *("CLOSED", "KEEP", "Change", "FileRecord", "Journal", "changes", "digest", "is_locked", "lock", "new_id", "prune"),
+    "state_folder",
+]
 
 CLOSED = ("applied", "rolled back", "not started")
 """The steps that end a journal."""
+
+KEEP = 50
+"""How many finished changes are remembered, and can be taken back."""
 
 _POLL = 0.05
 
@@ -179,7 +187,10 @@ class Journal:
             return None
 
     def forget(self) -> None:
-        """Remove the journal of a change that never touched a file."""
+        """Remove the journal and what was kept; the journal goes last, so that an end in between leaves it finished."""
+        for path in sorted(self.folder.glob("*"), key=lambda path: path == self._path):
+            with contextlib.suppress(OSError):
+                path.unlink()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -272,6 +283,39 @@ def changes(state: Path) -> tuple[Journal, ...]:
     except OSError:
         return ()
     return tuple(journal for journal in map(Journal, folders) if journal.entries)
+
+
+def is_locked(state: Path) -> bool:
+    """Whether a run holds the lock of the state folder right now; false if that cannot be told."""
+    try:
+        fd = os.open(state / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def prune(state: Path, keep: int = KEEP, spare: str = "") -> tuple[str, ...]:
+    """Forget the oldest finished changes, with the bytes that were kept of them; for a caller that holds the lock.
+
+    Args:
+        state: The state folder.
+        keep: How many finished ones stay.  One that is not finished always stays, and counts for nothing.
+        spare: The id of one more that stays.
+
+    Returns:
+        The ids of those that are gone.
+    """
+    finished = [journal for journal in changes(state) if journal.closed]
+    gone = [journal for journal in finished[: max(0, len(finished) - keep)] if journal.id != spare]
+    for journal in gone:
+        journal.forget()
+    return tuple(journal.id for journal in gone)
 
 
 def new_id() -> str:

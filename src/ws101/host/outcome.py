@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["NO_PROOF", "Applied", "NotStarted", "Outcome", "Proof", "RolledBack", "Step", "Verdict"]
+__all__ = ["NO_PROOF", "Applied", "NotStarted", "Outcome", "Proof", "RolledBack", "Step", "Verdict", "advice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +102,39 @@ class NotStarted:
 
 
 Outcome = Applied | RolledBack | NotStarted
+
+
+_ADVICE = (
+    (
+        "changed by someone else",
+        "compare the file with the bytes before and after, and put back by hand what is wanted",
+    ),
+    (
+        "would refuse the mixture",
+        "nginx runs what the files hold now; edit what was changed since, then put back the rest",
+    ),
+    ("not reloaded", "the files are as they were: start nginx, or reload it, once it is there"),
+    (
+        "did not load the old files",
+        "the files are as they were, but nginx may run others: see its error log, then reload",
+    ),
+    ("refuses the old files", "the old files were refused before the change already: mend them, then reload"),
+    ("could not be measured", "the files are as they were: look at the site yourself"),
+    ("before the change", "the files are as they were: the backend may answer otherwise by itself; look at the site"),
+    ("disk is full", "free some space, then run ws101 undo --recover, or copy the old bytes back"),
+    ("read-only", "make the file system writable, then copy the old bytes back"),
+)
+"""What to do about each trouble that putting back can have, by words of it."""
+
+_ANY = "copy the old bytes back where they are not, test with nginx -t, and reload"
+
+
+def advice(trouble: str, kept: str) -> tuple[str, ...]:
+    """What to do about a change that was not put back completely.
+
+    Args:
+        trouble: What is not as it was (see ``RolledBack``).
+        kept: The folder that holds the bytes: ``N.old`` before, ``N.new`` after the change, in the order of writing.
+    """
+    found = tuple(what for words, what in _ADVICE if words in trouble) or (_ANY,)
+    return (*found, f"the bytes before (.old) and after (.new) the change lie in {kept}")

@@ -15,7 +15,7 @@ from typing import cast
 
 from ws101.errors import ApplyError, Ws101Error
 from ws101.host.files import os_path
-from ws101.host.journal import Change, Journal, changes, lock, state_folder
+from ws101.host.journal import Change, Journal, changes, is_locked, lock, state_folder
 from ws101.host.process import LogMark, Reload, reload_command, send_reload, wait_reloaded
 from ws101.host.staging import Overlay, Stage
 from ws101.host.target import Target
@@ -26,6 +26,7 @@ __all__ = [
     "Recovered",
     "history",
     "interrupted",
+    "left_over",
     "put_all_back",
     "recover",
     "recover_locked",
@@ -61,6 +62,12 @@ def tag_of(change: str) -> str:
 def interrupted(state: Path | str | None = None) -> tuple[Change, ...]:
     """Changes that were never finished; those of a run that goes on right now are among them."""
     return tuple(journal.change for journal in changes(state_folder(state)) if not journal.closed)
+
+
+def left_over(state: Path | str | None = None) -> tuple[Change, ...]:
+    """Changes that were interrupted and that nobody works on: ``recover`` finishes or takes back each of them."""
+    found = interrupted(state)
+    return found if found and not is_locked(state_folder(state)) else ()
 
 
 def history(state: Path | str | None = None) -> tuple[Change, ...]:

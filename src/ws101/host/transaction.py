@@ -26,7 +26,7 @@ from types import FrameType
 from typing import cast
 
 from ws101.errors import ApplyError, Ws101Error
-from ws101.host.journal import FileRecord, Journal, changes, digest, lock, new_id, state_folder
+from ws101.host.journal import FileRecord, Journal, changes, digest, lock, new_id, prune, state_folder
 from ws101.host.outcome import NO_PROOF, Applied, NotStarted, Outcome, Proof, RolledBack, Step, Verdict
 from ws101.host.process import LogMark, Reload, may_signal, reload_command, send_reload, serving, wait_reloaded
 from ws101.host.recovery import put_all_back, recover_locked, refusal, reload_now, tag_of
@@ -117,6 +117,7 @@ class Transaction:
             with lock(self.state, folder, wait=self.wait), self._signals():
                 for done in recover_locked(self.state, self.timeout):
                     self._steps.append(Step("recover", time.time(), 0.0, str(done)))
+                prune(self.state, spare=self.undoes)
                 return self._locked()
         except Ws101Error as error:
             return NotStarted((*self._steps,), error.message, error.where, error.help)
@@ -178,7 +179,15 @@ class Transaction:
                 raise _changed(name)
         for name, (old, _) in self.edits.items():
             if self._read(name) != old:
-                raise _changed(name)
+                raise self._edited_since(name) if self.undoes else _changed(name)
+
+    def _edited_since(self, name: str) -> ApplyError:
+        kept = self.state / "changes" / self.undoes
+        return ApplyError(
+            "it was changed by someone else since that change, and taking the change back would lose that",
+            where=name,
+            help=f"nothing was written; the bytes before the change lie in {kept}, to be merged by hand",
+        )
 
     def _digests(self) -> dict[str, str | None]:
         return {name: digest(self._read(name)) for name in loaded_files(self._files, self.target.main)}
@@ -407,7 +416,9 @@ def undo(
     if journal is None:
         what = f"no applied change {change}" if change else "no applied change"
         return NotStarted((), f"there is {what} to take back", str(folder))
-    kept = ((record.path, journal.kept(f"{n}.new"), journal.kept(f"{n}.old")) for n, record in enumerate(journal.files))
+    kept = [(record.path, journal.kept(f"{n}.new"), journal.kept(f"{n}.old")) for n, record in enumerate(journal.files)]
+    if [(digest(new), digest(old)) for _, new, old in kept] != [(file.new, file.old) for file in journal.files]:
+        return NotStarted((), "the bytes that were kept are not those that were written down", str(journal.folder))
     target = Target.from_facts(cast("dict[str, object]", journal.first("begin")["target"]))
     outcome = Transaction(
         target,
