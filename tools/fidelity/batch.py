@@ -15,7 +15,7 @@ from typing import Self
 
 from tools.fidelity.conf import Node, render
 from tools.fidelity.sample import Ask, Sample, filled
-from tools.fidelity.wire import Seen, Wire
+from tools.fidelity.wire import Seen, Wire, certificate
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary
 from ws101.http1 import Request
@@ -38,6 +38,8 @@ _SETTINGS = """
     proxy_read_timeout 2s;
     proxy_connect_timeout 1s;
     root __ROOT__;
+    proxy_cache_path __ROOT__/../cache keys_zone=cache:1m;
+    limit_conn_zone $binary_remote_addr zone=clients:64k;
 """
 _LINE = re.compile(r" in [^\s]*nginx\.conf:(\d+)")
 PASSWORD = "user:{PLAIN}secret\n"
@@ -65,11 +67,10 @@ class Placed:
             tuple((name, filled(value, self.places)) for name, value in raw.headers),
             raw.body,
         )
-        return Arrival(request, self.port(ask), self.places["__ADDR__"], client=ask.client)
-
-    def port(self, ask: Ask) -> int:
-        """The port that a request goes to."""
-        return int(self.places["__WILD__" if ask.wild else "__PORT__"])
+        if ask.to == "__UNIX__":
+            return Arrival(request, None, unix=self.places[ask.to], client="unix:")
+        port = int(self.places[ask.to])
+        return Arrival(request, port, self.places["__ADDR__"], tls=ask.tls, sni=ask.sni, client=ask.client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +110,13 @@ class Batch:
         self._folder = Path(tempfile.mkdtemp(prefix="ws101-fidelity-"))
         (self._folder / "root").mkdir()
         (self._folder / "password").write_text(PASSWORD)
-        (port,) = free_ports(1)
+        port, tls = free_ports(2)
         first, second = os.urandom(2)
-        common = wire.places | {"__PORT__": str(port), "__ROOT__": f"{self._folder}/root"}
+        common = wire.places | {"__PORT__": str(port), "__TLS__": str(tls), "__ROOT__": f"{self._folder}/root"}
         common["__PASS__"] = f"{self._folder}/password"
-        self._preamble = filled(render(preamble, 4) + _SETTINGS, common)
+        self._preamble = filled(render(preamble, 4) + _SETTINGS + _tls(self._folder), common)
         self.placed = [
-            Placed(sample, common | _own_places(sample, number, f"127.{1 + first % 120}.{second}.{number + 1}"))
+            Placed(sample, common | _own_places(sample, number, f"127.{1 + first % 120}.{second}.{number + 1}", self._folder))
             for number, sample in enumerate(samples)
         ]
         self._nginx: Nginx | None = None
@@ -197,12 +198,21 @@ class Batch:
         for placed in self.placed:
             for ask in placed.sample.asks:
                 arrival = placed.arrival(ask)
-                address = (placed.places["__ADDR__"], placed.port(ask))
-                seen = self._wire.ask(address, arrival.request.encode(), ask.client)
+                seen = self._wire.ask(arrival)
                 yield Pair(placed, ask, arrival, seen)
 
 
-def _own_places(sample: Sample, number: int, address: str) -> dict[str, str]:
-    own = {"__ADDR__": address, "__N__": str(number)}
-    uses_wild = "__WILD__" in sample.text or any(ask.wild for ask in sample.asks)
+def _tls(folder: Path) -> str:
+    """The settings for encrypted listeners."""
+    made = certificate()
+    if made is None:
+        return ""
+    (folder / "key").write_bytes(made[0])
+    (folder / "cert").write_bytes(made[1])
+    return f"    ssl_certificate {folder}/cert;\n    ssl_certificate_key {folder}/key;\n"
+
+
+def _own_places(sample: Sample, number: int, address: str, folder: Path) -> dict[str, str]:
+    own = {"__ADDR__": address, "__UNIX__": f"{folder}/listen{number}.sock", "__N__": str(number)}
+    uses_wild = "__WILD__" in sample.text or any(ask.to == "__WILD__" for ask in sample.asks)
     return own | {"__WILD__": str(free_ports(1)[0]) if uses_wild else "1"}

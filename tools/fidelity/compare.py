@@ -13,9 +13,9 @@ from ws101.text import lower
 
 __all__ = ["ASSUMED", "Difference", "differences", "unknown_reasons"]
 
-ASSUMED = ("whether there is ", "whether the password is right")
+ASSUMED = ("whether there is ", "whether the password is right", "what the auth_request backend answers")
 """How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
-harness, which has no files and one password."""
+harness, which has no files, one password, and lets every auth_request pass."""
 
 _PAGE = b"<hr><center>nginx"
 _NO_BODY = (204, 304)
@@ -42,6 +42,8 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
         return []
     if outcome.kind == "proxied":
         return _proxied(trace, outcome, seen, places)
+    if trace.arrival.tls and outcome.status == 400 and not seen.answer:
+        return []
     found = [] if not seen.upstream else [Difference("backend", None, seen.upstream)]
     if outcome.kind == "closed":
         return found + ([Difference("answer", None, seen.answer)] if seen.answer else [])
@@ -87,6 +89,8 @@ def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str])
         return [Difference("backend", forwarded.upstream and forwarded.upstream.url, seen.answer)]
     name, raw = seen.upstream[-1]
     found = _which(forwarded, places.get(name, name))
+    if forwarded.upstream is not None and forwarded.upstream.tls != seen.tls_upstream:
+        found.append(Difference("TLS", forwarded.upstream.tls, seen.tls_upstream))
     found += _bytes(forwarded, raw)
     if outcome.location != seen.header("Location"):
         found.append(Difference("Location", outcome.location, seen.header("Location")))

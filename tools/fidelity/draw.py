@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tools.fidelity import words
-from tools.fidelity.conf import Node, Raw, node
+from tools.fidelity.conf import Node, Raw, node, walk
 from tools.fidelity.requests import draw_asks
 from tools.fidelity.sample import Sample
 from tools.fidelity.words import Dice
@@ -136,8 +136,10 @@ class Drawing:
         if dice.chance(15):
             lines.append(node("server", "unix:__SOCK__"))
         if dice.chance(15):
-            lines.insert(0, node(dice.pick(("ip_hash", "least_conn"))))
+            lines.insert(0, node(*dice.pick((("ip_hash",), ("least_conn",), ("hash", "$uri"), ("random",)))))
             lines = [n for n in lines if "backup" not in n.args]
+        if dice.chance(10):
+            lines.append(node("zone", name, "128k"))
         if dice.chance(30):
             lines.append(node("keepalive", "2"))
         self.upstreams.append(name)
@@ -156,11 +158,13 @@ class Drawing:
         """A server block."""
         dice = self.dice
         lines: list[Node] = []
-        for address in self.listens():
+        for address in dict.fromkeys(self.listens()):
             extra = []
             if address not in defaults and dice.chance(12):
                 defaults.add(address)
                 extra = ["default_server"]
+            if address.endswith("__TLS__") and dice.chance(85):
+                extra.append("ssl")
             lines.append(node("listen", address, *extra))
         if dice.chance(75):
             lines.append(node("server_name", *dice.some(words.SERVER_NAMES, 3, 1)))
@@ -187,8 +191,10 @@ class Drawing:
         """Where a server listens."""
         dice = self.dice
         own = "__ADDR__:__PORT__"
-        if dice.chance(90):
+        if dice.chance(87):
             return [own]
+        if dice.chance(40):
+            return dice.some((own, "__ADDR__:__TLS__", "__ADDR__:__TLS__", "unix:__UNIX__"), 2, 1)
         return dice.some((own, dice.pick(("*:__WILD__", "__WILD__", "0.0.0.0:__WILD__")), "__ADDR__:__WILD__"), 3, 1)
 
     # what stands at several levels
@@ -473,7 +479,7 @@ class Drawing:
             return self.url_with_variables(where)
         if dice.chance(6):
             return "http://unix:__SOCK__" + (dice.pick(("", ":/", ":/app", ":")) if with_uri else "")
-        scheme = "HTTP" if dice.chance(2) else "http"
+        scheme = "HTTP" if dice.chance(2) else "https" if dice.chance(1) else "http"
         return f"{scheme}://{where}" + (dice.pick(words.PATHS) if with_uri and dice.chance(55) else "")
 
     def url_with_variables(self, where: str) -> str:
@@ -507,6 +513,7 @@ _SERVER_FLAGS = (
     ("ignore_invalid_headers", ("off", "off", "on")),
     ("merge_slashes", ("off", "off", "on")),
     ("large_client_header_buffers", (Raw("2 1k"), Raw("4 512"))),
+    ("client_header_buffer_size", ("128", "512", "2k")),
 )
 _SETTINGS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("proxy_http_version", ("1.1", "1.1", "1.1", "1.1", "1.0"), 50),
@@ -526,7 +533,13 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("proxy_cache_bypass", ("$http_x_a",), 1),
     ("chunked_transfer_encoding", ("off",), 1),
     ("msie_padding", ("off",), 1),
+    ("proxy_cache", ("cache", "cache", "off"), 3),
+    ("proxy_cache_methods", ("POST",), 1),
+    ("proxy_cache_convert_head", ("off",), 1),
+    ("limit_conn", (Raw("clients 1000"),), 1),
+    ("auth_request", ("/__auth", "off"), 2),
 )
+_SCRIPT = frozenset(("rewrite", "return", "set", "if", "break"))
 _ADDRESS_RULES = (
     ("allow", "127.0.0.1"),
     ("deny", "127.0.0.2"),
@@ -536,6 +549,7 @@ _ADDRESS_RULES = (
     ("deny", "127.0.0.0/31"),
     ("allow", "10.0.0.0/8"),
     ("deny", "::1"),
+    ("deny", "unix:"),
 )
 _USUAL_FIELDS = (
     ("Upgrade", "$http_upgrade"),
@@ -576,6 +590,16 @@ def _declared() -> Node:
     return node("location", "=", "/__declared", block=lines)
 
 
+_AUTH = node("location", "=", "/__auth", block=[node("internal"), node("return", "204")])
+
+
+def _without(item: Node, name: str) -> Node:
+    """A tree without the directives of a name: a server's script would answer the subrequests of auth_request too."""
+    if item.block is None:
+        return item
+    return Node(item.name, item.args, tuple(_without(inner, name) for inner in item.block if inner.name != name))
+
+
 def draw_sample(seed: str, run_time: bool = False) -> Sample:
     """A sample.
 
@@ -586,8 +610,11 @@ def draw_sample(seed: str, run_time: bool = False) -> Sample:
     drawing = Drawing(seed, run_time)
     http = tuple(drawing.http())
     servers = drawing.servers()
-    first = servers[0]
-    servers[0] = node("server", block=(*(first.block or ()), _declared()))
+    if any(item.name in _SCRIPT for server in servers for item in server.block or ()):
+        servers = [_without(server, "auth_request") for server in servers]
+    more = [_AUTH] if any(item.name == "auth_request" for item in walk(tuple(servers))) else []
+    servers = [node("server", block=(*(server.block or ()), *more)) for server in servers]
+    servers[0] = node("server", block=(*(servers[0].block or ()), _declared()))
     made = tuple(servers)
     return Sample(seed, http, made, draw_asks(drawing.dice, made), frozenset(drawing.needs), run_time)
 

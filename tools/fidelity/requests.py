@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tools.fidelity import words
 from tools.fidelity.conf import Node, walk
 from tools.fidelity.sample import Ask
@@ -10,6 +12,8 @@ from ws101.http1 import Request
 
 __all__ = ["draw_asks"]
 
+_PLACES = ("__PORT__", "__TLS__", "__WILD__", "__UNIX__")
+_NAME = re.compile(r"[a-z][a-zA-Z0-9]*(\.[a-zA-Z0-9]+)+")
 _HANDSHAKE = (
     ("Upgrade", "websocket"),
     ("Connection", "Upgrade"),
@@ -46,6 +50,7 @@ _HOSTS = (
     ".x.test",
     "user@x.test",
 )
+_LONG = ("x" * 600, "y" * 1100, "z" * 1500)
 _ODD_VALUES = ("  spaced  value  ", "\ttab\t", "", "a, b", "a,b; c", "\xe9", "x" * 300)
 _COOKIES = ("a=1", "a=1; b=2", "b=2, a=3", "A=4;a=5", "xa=1; a =2", 'a="q"', "a", "b=x; B=y", "a=1,b=2")
 
@@ -55,16 +60,24 @@ def draw_asks(dice: Dice, servers: tuple[Node, ...], most: int = 9) -> tuple[Ask
     names = [item.args[-1] for item in walk(servers) if item.name == "location"]
     paths = [words.EXAMPLES.get(name, name) for name in names if name != "/__declared"]
     hosts = [name for item in walk(servers) if item.name == "server_name" for name in item.args]
-    wild = any("__WILD__" in item.args[0] for item in walk(servers) if item.name == "listen")
-    own = any("__PORT__" in item.args[0] for item in walk(servers) if item.name == "listen")
-    return tuple(
-        Ask(
-            _request(dice, paths, hosts),
-            wild and (dice.chance(50) or not own),
-            "127.0.0.2" if dice.chance(6) else "127.0.0.1",
-        )
-        for _ in range(dice.upto(most, 4))
-    )
+    listens = [item.args for item in walk(servers) if item.name == "listen"]
+    ports = sorted({place for args in listens for place in _PLACES if place in args[0]} | _asked_by_name(listens))
+    return tuple(_ask(dice, ports, listens, _request(dice, paths, hosts), hosts) for _ in range(dice.upto(most, 4)))
+
+
+def _asked_by_name(listens: list[tuple[str, ...]]) -> set[str]:
+    return set() if listens else {"__PORT__"}
+
+
+def _ask(dice: Dice, ports: list[str], listens: list[tuple[str, ...]], request: Request, hosts: list[str]) -> Ask:
+    to = dice.pick(ports) if ports else "__PORT__"
+    client = "127.0.0.2" if dice.chance(6) else "127.0.0.1"
+    if to != "__TLS__":
+        return Ask(request, to, client)
+    speaks = any("ssl" in args for args in listens if to in args[0])
+    tls = dice.chance(85) if speaks else False
+    names = [name for name in (*(n.lstrip("*.") for n in hosts), "x.test", "a.y.test") if _NAME.fullmatch(name)]
+    return Ask(request, to, client, tls, dice.pick(names) if tls and dice.chance(75) else None)
 
 
 def _request(dice: Dice, paths: list[str], hosts: list[str]) -> Request:
@@ -147,7 +160,7 @@ def _field_value(dice: Dice, name: str) -> str:
     if name == "X-Forwarded-For":
         return dice.pick(("1.1.1.1", "2.2.2.2, 3.3.3.3", ""))
     if dice.chance(15):
-        return dice.pick(_ODD_VALUES)
+        return dice.pick(_ODD_VALUES if dice.chance(90) else _LONG)
     if dice.chance(30):
         return dice.pick(words.HOST_VALUES)
     return dice.pick(words.VALUES)

@@ -1,8 +1,9 @@
 """A sample: a small configuration on addresses of its own, and the requests it is asked with.
 
-Its text holds places that are filled in when it is put beside others: ``__ADDR__`` and ``__PORT__`` (where it listens),
-``__WILD__`` (a port of its own), ``__N__`` (a number that makes its names unique), ``__B0__`` to ``__B2__`` (backends on
-TCP), ``__SOCK__`` (a backend on a unix socket), ``__DEAD__`` (nothing listens there), ``__ROOT__`` (a folder).
+Its text holds places that are filled in when it is put beside others: ``__ADDR__`` and ``__PORT__`` (where it
+listens), ``__TLS__`` (a second port), ``__WILD__`` (a port of its own), ``__UNIX__`` (a socket's path), ``__N__`` (a
+number that makes its names unique), ``__B0__`` to ``__B2__`` (backends on TCP), ``__SOCK__`` (a backend on a unix
+socket), ``__DEAD__`` (nothing listens there), ``__ROOT__`` (a folder), ``__PASS__`` (a file of passwords).
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ class Ask:
 
     Args:
         request: What is sent, with places to fill in.
-        wild: Whether it goes to the port ``__WILD__`` instead of ``__PORT__``.
+        to: The place it goes to: ``__PORT__``, ``__TLS__``, ``__WILD__`` or ``__UNIX__``.
         client: The client's address.
+        tls: Whether it is encrypted.
+        sni: The name asked for in TLS.
     """
 
     request: Request
-    wild: bool = False
+    to: str = "__PORT__"
     client: str = "127.0.0.1"
+    tls: bool = False
+    sni: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

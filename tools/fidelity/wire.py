@@ -6,21 +6,28 @@ A backend ends its connection only after nginx has, so what it recorded is all t
 
 from __future__ import annotations
 
+import functools
 import re
 import select
+import shutil
 import socket
+import ssl
 import struct
+import subprocess
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ws101.lab.ports import free_ports
+from ws101.nginx.outcome import Arrival
 
-__all__ = ["TUNNELLED", "Seen", "Wire"]
+__all__ = ["TUNNELLED", "Seen", "Wire", "certificate"]
 
 _RESET = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,6})\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
+_CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _PATIENCE = 3.0
 _PAUSE = 0.04
 _READ = select.EPOLLIN | select.EPOLLRDHUP
@@ -35,6 +42,7 @@ class Seen:
     answer: bytes = b""
     upstream: list[tuple[str, bytes]] = field(default_factory=list)
     tunnel: bool = False
+    tls_upstream: bool = False
     timed_out: bool = False
 
     @property
@@ -66,6 +74,7 @@ class _Inbound:
     name: str
     sock: socket.socket
     data: bytearray = field(default_factory=bytearray)
+    tls: bool = False
     answered: bool = False
     switched: bool = False
     relayed: bool = False
@@ -85,6 +94,7 @@ class Wire:
         self._epoll = select.epoll()
         self._listeners: dict[int, tuple[str, socket.socket]] = {}
         self._inbound: dict[int, _Inbound] = {}
+        self._context = _with_certificate(folder)
         self._path = folder / "b.sock"
         ports = free_ports(4)
         self.places = {f"__B{i}__": f"127.0.0.1:{port}" for i, port in enumerate(ports[:3])}
@@ -112,29 +122,17 @@ class Wire:
             inbound.sock.close()
         self._epoll.close()
 
-    def ask(self, address: tuple[str, int], request: bytes, client: str = "127.0.0.1") -> Seen:
-        """Send a request and watch what comes of it.
-
-        Args:
-            address: Where nginx listens.
-            request: The bytes.
-            client: The address to come from.
-        """
+    def ask(self, arrival: Arrival) -> Seen:
+        """Send a request and watch what comes of it."""
         seen = Seen()
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        if client != "127.0.0.1":
-            sock.bind((client, 0))
-        try:
-            sock.connect(address)
-        except ConnectionRefusedError:
-            sock.close()
+        sock = _connected(arrival)
+        if sock is None:
             return seen
         sock.setblocking(False)
         self._epoll.register(sock.fileno(), _READ)
-        sock.send(request)
         try:
-            self._exchange(sock, request.startswith(b"HEAD "), seen)
+            sock.send(arrival.request.encode())
+            self._exchange(sock, arrival.request.method == "HEAD", seen)
         finally:
             self._epoll.unregister(sock.fileno())
             sock.close()
@@ -168,9 +166,9 @@ class Wire:
     def _client_done(self, client: socket.socket, is_head: bool, seen: Seen) -> bool:
         try:
             data = client.recv(65536)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return False
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             return True
         if not data:
             return True
@@ -207,11 +205,13 @@ class Wire:
         self._epoll.register(sock.fileno(), _READ)
 
     def _serve(self, inbound: _Inbound, seen: Seen) -> None:
+        if not inbound.data and not inbound.tls and self._starts_tls(inbound):
+            return
         try:
             data = inbound.sock.recv(65536)
-        except BlockingIOError:
+        except (BlockingIOError, ssl.SSLWantReadError):
             return
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             data = b""
         if not data:
             self._finish(inbound, seen)
@@ -223,6 +223,20 @@ class Wire:
         inbound.data += data
         if not inbound.answered and _request_is_complete(inbound.data):
             self._answer(inbound, seen)
+
+    def _starts_tls(self, inbound: _Inbound) -> bool:
+        """Speak TLS if the other side does; whether it does."""
+        try:
+            speaks = inbound.sock.recv(1, socket.MSG_PEEK) == b"\x16"
+        except (BlockingIOError, ConnectionError):
+            return False
+        if not speaks or self._context is None:
+            return False
+        inbound.tls = True
+        inbound.sock.settimeout(_PATIENCE)
+        inbound.sock = self._context.wrap_socket(inbound.sock, server_side=True)
+        inbound.sock.setblocking(False)
+        return False
 
     def _answer(self, inbound: _Inbound, seen: Seen) -> None:
         inbound.answered = True
@@ -249,6 +263,7 @@ class Wire:
         del self._inbound[inbound.sock.fileno()]
         inbound.sock.close()
         seen.upstream.append((inbound.name, bytes(inbound.data)))
+        seen.tls_upstream = inbound.tls
 
     def _drain(self, seen: Seen) -> None:
         """Read what the backends still get until nginx ends those connections too."""
@@ -263,6 +278,63 @@ class Wire:
             self._finish(inbound, seen)
 
 
+def _connected(arrival: Arrival) -> socket.socket | None:
+    """A connection to nginx; None if nothing listens there or TLS is not spoken."""
+    if arrival.unix is not None:
+        return _unix(arrival.unix)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    try:
+        if arrival.client != "127.0.0.1":
+            sock.bind((arrival.client, 0))
+        sock.connect((arrival.address, arrival.port))
+        return _TLS.wrap_socket(sock, server_hostname=arrival.sni) if arrival.tls else sock
+    except (ConnectionError, ssl.SSLError):
+        sock.close()
+        return None
+
+
+@functools.cache
+def certificate() -> tuple[bytes, bytes] | None:
+    """A key and a certificate, made once by openssl; None without openssl."""
+    if shutil.which("openssl") is None:
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        where = ("-keyout", f"{folder}/key", "-out", f"{folder}/cert", "-subj", "/CN=x.test", "-days", "30")
+        subprocess.run([*_CERTIFICATE, *where], check=True, capture_output=True)
+        return Path(folder, "key").read_bytes(), Path(folder, "cert").read_bytes()
+
+
+def _with_certificate(folder: Path) -> ssl.SSLContext | None:
+    """What a backend needs to speak TLS."""
+    made = certificate()
+    if made is None:
+        return None
+    for name, data in zip(("backend.key", "backend.cert"), made, strict=True):
+        (folder / name).write_bytes(data)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "backend.cert", folder / "backend.key")
+    return context
+
+
+def _unix(path: str) -> socket.socket | None:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.connect(path)
+    except OSError:
+        sock.close()
+        return None
+    return sock
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+_TLS = _any_certificate()
 _OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 _SWITCHING = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
@@ -273,7 +345,7 @@ def is_handshake(data: bytes) -> bool:
     """Whether a request is a valid opening handshake, as a strict server sees it (RFC 6455 section 4.2.1)."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
-    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1") or body:
+    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1") or body or any(map(int, _LENGTH.findall(head + b"\r\n"))):
         return False
     fields: dict[bytes, list[bytes]] = {}
     for line in lines:

@@ -16,7 +16,7 @@ from ws101.nginx.inherit import effective
 from ws101.nginx.state import State
 from ws101.text import lower
 
-__all__ = ["BUILTINS", "PREFIXES", "RUN_TIME", "is_cacheable", "server_name"]
+__all__ = ["BUILTINS", "PREFIXES", "RUN_TIME", "is_cacheable", "server_address", "server_name"]
 
 Value = str | Unknown | None
 
@@ -93,8 +93,10 @@ def _argument(state: State, name: str) -> Value:
 
 def _content_length(state: State) -> Value:
     """The field, or how long a chunked body turned out to be (nginx: ngx_http_variable_content_length)."""
-    if state.received.chunked and state.read_length is not None:
-        return str(state.read_length)
+    if state.received.chunked:
+        if isinstance(state.body_length, Unknown):
+            return state.body_length
+        return "0" if state.discarded else None if state.read_length is None else str(state.read_length)
     return _header(state, "content_length")
 
 
@@ -146,7 +148,8 @@ def _remote_user(state: State) -> Value:
     return decoded.partition(":")[0] if ":" in decoded else None
 
 
-def _server_address(state: State) -> Value:
+def server_address(state: State) -> str | Unknown:
+    """``$server_addr``: the local address of the connection."""
     if state.arrival.unix is not None:
         return f"unix:{state.arrival.unix}"
     return state.arrival.address or Unknown("the address the client connected to is unknown")
@@ -183,7 +186,7 @@ def _binary_address(state: State) -> Value:
     try:
         return ipaddress.ip_address(state.arrival.client).packed.decode("latin-1")
     except ValueError:
-        return ""
+        return state.arrival.client
 
 
 def _request_body(state: State) -> Value:
@@ -224,7 +227,7 @@ BUILTINS: dict[str, Callable[[State], Value]] = {
     "request_port": _request_port,
     "request_uri": lambda s: s.received.target,
     "scheme": lambda s: "https" if s.arrival.tls else "http",
-    "server_addr": _server_address,
+    "server_addr": server_address,
     "server_name": server_name,
     "server_port": lambda s: "" if s.arrival.port is None else str(s.arrival.port),
     "server_protocol": lambda s: s.received.version,

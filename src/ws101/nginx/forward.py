@@ -275,7 +275,7 @@ def body_limit(scope: Scope) -> tuple[int | None, Placed | None]:
 
 def _refuse_large(state: State) -> None:
     """A chunked body shows its length only when it is read (nginx: ngx_http_request_body_chunked_filter)."""
-    if not state.received.chunked:
+    if not state.received.chunked or state.discarded:
         return
     limit, origin = body_limit(state.scope)
     if limit is not None and len(_dechunked(state.arrival.request.body)) > limit:
@@ -294,6 +294,8 @@ def _needs_resolver(state: State, plan: _Plan, url: ProxyUrl) -> None:
 
 def _body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
     received, body = state.received, state.arrival.request.body
+    if state.discarded:
+        return _discarded_body(state, plan, unknown)
     if received.chunked and not _passes_as_it_comes(plan):
         body = _dechunked(body)
         state.read_length = len(body)
@@ -306,6 +308,16 @@ def _body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
         return None
     state.body_length = state.read_length if received.chunked else received.content_length
     return body[: state.body_length or 0] if plan.passes_body else ""
+
+
+def _discarded_body(state: State, plan: _Plan, unknown: list[Unknown]) -> str | None:
+    """The body after nginx has thrown the client's away (nginx: ngx_http_discard_request_body)."""
+    if plan.body is not None:
+        text = _value(state, plan.body, unknown)
+        state.body_length = Unknown("how long the body set by proxy_set_body is") if text is None else len(text)
+        return text
+    state.body_length = 0 if state.received.chunked or state.received.content_length is not None else None
+    return ""
 
 
 def _passes_as_it_comes(plan: _Plan) -> bool:

@@ -121,7 +121,6 @@ class Choice:
         origin: The ``server_name`` or ``listen`` that decided; None if none did.
         captures: What the server name's regular expression matched.
         unknown: Why it may be another server.
-        matched: Whether a name matched; else it is the default server.
     """
 
     server: Scope
@@ -129,7 +128,6 @@ class Choice:
     origin: Placed | None = None
     captures: Match | None = None
     unknown: Unknown | None = None
-    matched: bool = True
 
 
 class _Name(NamedTuple):
@@ -236,7 +234,7 @@ class Group:
         origin = self.default_origin
         what = "it is marked default_server" if origin is not None else "it is the first"
         why = why if len(self._servers) == 1 else f"{why}, and {what} on {self.socket}"
-        return Choice(self.default, why, origin, None, doubt or self._doubt(self._numbers[self._default], False), False)
+        return Choice(self.default, why, origin, None, doubt or self._doubt(self._numbers[self._default], False))
 
     def _doubt(self, number: int, exact: bool) -> Unknown | None:
         """Why an unreadable include may matter: it may hold a name, or a whole server, that comes first."""
@@ -413,12 +411,12 @@ def parse_listen(args: tuple[str, ...]) -> Listen:
     if not args:
         return Listen((), error='invalid number of arguments in "listen" directive')
     flags = frozenset(args[1:])
-    wrong = next((a for a in args[1:] if a not in _FLAGS and not a.startswith(_OPTIONS)), None)
-    if wrong is not None:
-        return Listen((), error=f'invalid parameter "{wrong}"')
     sockets = _sockets(args[0])
     if isinstance(sockets, str):
         return Listen((), error=f'{sockets} in "{args[0]}" of the "listen" directive')
+    wrong = next((a for a in args[1:] if a not in _FLAGS and not a.startswith(_OPTIONS)), None)
+    if wrong is not None:
+        return Listen((), error=f'invalid parameter "{wrong}"')
     return Listen(sockets, flags, "ipv6only=off" not in flags)
 
 

@@ -31,6 +31,9 @@ class State:
         received: The request as nginx read it.
         server: The server block that answers.
         scope: The scope whose settings rule now (nginx's ``r->loc_conf``).
+        body_length: Of what goes upstream; None without a body.
+        read_length: Of a chunked body that was read.
+        discarded: Whether nginx has thrown the client's body away.
         forced: An ``if`` whose condition is taken as true, for asking about that block.
     """
 
@@ -61,6 +64,7 @@ class State:
     proxy_port: str = ""
     body_length: int | Unknown | None = None
     read_length: int | None = None
+    discarded: bool = False
     decisions: list[Decision] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
 

@@ -11,11 +11,12 @@ What cannot be taken either way makes the outcome ``unknown``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ws101.http1 import Request
 from ws101.nginx.access import check_access
 from ws101.nginx.build import Build
-from ws101.nginx.builtins import server_name
+from ws101.nginx.builtins import server_address, server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.escapes import escape_uri, split_args
 from ws101.nginx.forward import BadGateway, body_limit, forwarded
@@ -69,22 +70,23 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
 
     def choose(host: str) -> tuple[Scope, ClientSettings]:
         choice = group.find(host)
-        if first is not None and not choice.matched:
-            choice = first
         chosen.append(choice)
         return choice.server, client_settings(choice.server, build)
 
     default = first.server if first else group.default
+    if unspoken := _unspoken(group, arrival, build):
+        decision = Decision("connection", unspoken.kind, *unspoken.why)
+        return Trace(arrival, (decision,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
     received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(arrival.request), server, server)
         state.decide("request", str(received.status or "closed"), received.reason)
-        return _done(state, _refused(state, received.status))
+        return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     _note_connection(state, group)
     _note_server(state, group, chosen[-1] if chosen else first)
-    return _done(state, _protocol_refusal(state, group) or _run(state, "server_rewrite"))
+    return _done(state, _run(state, _first_step(state, group)))
 
 
 def _done(state: State, outcome: Outcome) -> Trace:
@@ -136,8 +138,26 @@ def _server_title(server: Scope) -> str:
     return names[0] if names else "(no server_name)"
 
 
-def _protocol_refusal(state: State, group: Group) -> Outcome | None:
-    """What goes wrong before HTTP: TLS against plain text, HTTP/2 without TLS, the PROXY protocol."""
+class _Unspoken(NamedTuple):
+    """How a connection ends whose protocol the listener does not speak."""
+
+    kind: str
+    status: int | None
+    why: tuple[str, Placed | None]
+
+
+def _unspoken(group: Group, arrival: Arrival, build: Build) -> _Unspoken | None:
+    """What goes wrong before HTTP/1: TLS to a listener without it, HTTP/2 alone without TLS."""
+    listen = group.listens[0] if group.listens else None
+    if arrival.tls and not group.ssl:
+        return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", listen))
+    if group.http2 and not group.ssl and not build.does("h2_listener_serves_http1"):
+        return _Unspoken("closed", None, ("this version serves only HTTP/2 on a cleartext http2 listener", listen))
+    return None
+
+
+def _first_step(state: State, group: Group) -> str:
+    """The step after the request was read; notes what the connection leaves open."""
     if group.proxy_protocol:
         state.decide("connection", "closed", "the listener expects the PROXY protocol", group.listens[0])
         state.wonder(
@@ -145,19 +165,16 @@ def _protocol_refusal(state: State, group: Group) -> Outcome | None:
         )
     if group.ssl and not state.arrival.tls:
         state.decide("request", "400", "client sent plain HTTP request to HTTPS port")
-        return _refused(state, 400, 497)
-    if state.arrival.tls and not group.ssl:
-        state.decide("connection", "closed", "TLS was spoken to a listener without ssl")
-        return Outcome("refused", 400, server=state.server, scope=state.server)
-    if group.http2 and not group.ssl and not state.build.does("h2_listener_serves_http1"):
-        state.decide(
-            "connection", "closed", "this version serves only HTTP/2 on a cleartext http2 listener", group.listens[0]
-        )
-        return Outcome("closed", server=state.server, scope=state.server)
+        return "plain_to_https"
     verify = effective(state.server, "ssl_verify_client")
-    if state.arrival.tls and verify.text is not None and verify.text.lower() == "on":
+    if not state.arrival.tls or verify.text is None or lower(verify.text) == "off":
+        return "server_rewrite"
+    if state.arrival.sni and lower(state.arrival.sni) != state.received.host:
+        state.decide("request", "421", "the host is another than TLS was asked for, and clients are verified", verify.origin)
+        return "misdirected"
+    if lower(verify.text) == "on":
         state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
-    return None
+    return "server_rewrite"
 
 
 def _run(state: State, step: str) -> Outcome:
@@ -221,12 +238,13 @@ def _enter_scope(state: State) -> None:
 
 def _too_large(state: State) -> bool:
     length = state.received.content_length
-    if not length:
+    if not length or state.discarded:
         return False
     limit, origin = body_limit(state.scope)
     if limit is None or length <= limit:
         return False
     state.decide("access", "413", "client intended to send too large body", origin)
+    state.discarded = True
     return True
 
 
@@ -332,6 +350,7 @@ def _proxied(state: State) -> Next:
 def _returned(state: State, returned: Returned) -> Next:
     """An answer of the rewrite module (nginx: ngx_http_script_return_code, ngx_http_send_response)."""
     text = None if isinstance(returned.text, Unknown) else returned.text
+    state.discarded = state.discarded or (returned.text is not None and returned.origin.name == "return")
     if is_redirect(returned.status):
         state.location = text
         return _finish(state, returned.status)
@@ -351,7 +370,7 @@ def _refused(state: State, status: int | None, error: int | None = None) -> Outc
     if status is None:
         return Outcome("closed", server=state.server, scope=state.server)
     pages = effective_all(state.server, "error_page")
-    if isinstance(pages, Unknown) or any(_page_for(p, error or status) for p in pages):
+    if isinstance(pages, Unknown) or any(_page_for(page, error or status) for page in pages):
         origin = None if isinstance(pages, Unknown) else pages[0]
         state.wonder(Unknown("what an error_page makes of a request that nginx could not read", origin))
         return Outcome("unknown", server=state.server, scope=state.server)
@@ -403,9 +422,9 @@ def _absolute(state: State, location: str) -> str:
     if isinstance(host, Unknown):
         raise Unanswerable(host)
     if not host and not own_name:
-        host = state.arrival.address
-        if host is None:
-            raise Unanswerable(Unknown("the address the client connected to is unknown"))
+        host = server_address(state)
+        if isinstance(host, Unknown):
+            raise Unanswerable(host)
     port = state.arrival.port if is_on(effective(scope, "port_in_redirect"), True) is True else None
     default = 443 if state.arrival.tls else 80
     shown_port = "" if port in (None, 0, default) else f":{port}"
@@ -413,6 +432,8 @@ def _absolute(state: State, location: str) -> str:
 
 
 _STEPS: dict[str, Callable[[State], Next]] = {
+    "misdirected": lambda state: _finish(state, 421),
+    "plain_to_https": lambda state: _finish(state, 497),
     "server_rewrite": _server_rewrite,
     "find_location": _find_location,
     "location_rewrite": _location_rewrite,
@@ -442,7 +463,7 @@ def _answer(route: Route, request: Request, build: Build) -> Trace:
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(request), server, server)
         state.decide("request", str(received.status or "closed"), received.reason)
-        return _done(state, _refused(state, received.status))
+        return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     return _done(state, _run_in(state, route))
 
