@@ -30,7 +30,17 @@ from ws101.errors import ApplyError
 from ws101.host.files import os_path
 
 __all__ = [
-    *("CLOSED", "KEEP", "Change", "FileRecord", "Journal", "changes", "digest", "is_locked", "lock", "new_id", "prune"),
+    "CLOSED",
+    "KEEP",
+    "Change",
+    "FileRecord",
+    "Journal",
+    "changes",
+    "digest",
+    "is_locked",
+    "lock",
+    "new_id",
+    "prune",
     "state_folder",
 ]
 
