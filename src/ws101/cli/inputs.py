@@ -106,6 +106,18 @@ class Inputs:
             raise UsageError(f"--nginx-version {self.version} is not a version", help="write it as 1.22.1")
         return Build(number)
 
+    def builds(self) -> tuple[Build, ...]:
+        """The versions that are told, else that of this machine's nginx, else one for each range of behaviour.
+
+        Raises:
+            NginxError: If the program named with ``--nginx`` is not nginx.
+        """
+        told = self.option_build()
+        if told is not None:
+            return (told,)
+        found = find_nginx(self.nginx) if self.nginx is not None else installed()
+        return (found.build,) if found is not None else Build.representatives()
+
     def load(self, given: str) -> Loaded:
         """Read the configuration at a path: a file, a folder with an nginx.conf, a dump, or ``-``.
 
