@@ -49,7 +49,7 @@ _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _PLAIN = {value: key for key, value in _ESCAPES.items()} | {"\\t": "\t", "\\s": " "}
 _ESCAPE = re.compile(r"\\(?:.|\Z)", re.DOTALL)
 _SPECIAL = re.compile(r"[\\\n\r]")
-_WORDS = {"size": 1, "unix": 1, "mode": 2, "link": 1}
+_WORDS = {"size": 1, "unix": 1, "unfinished": 0, "mode": 2, "link": 1}
 """The lines about a file, and how many words stand before its name."""
 
 _VALUES = {"size": re.compile(r"\d{1,15}"), "unix": re.compile(r"[0-9a-f]{64}"), "mode": re.compile(r"[0-7]{4}")}
@@ -67,6 +67,7 @@ class Entry:
         mode: Permission bits; None where the manifest does not say.
         owner: ``user:group``; empty where the manifest does not say.
         target: What the name leads to if a symbolic link is on the way; empty if none is.
+        unfinished: Whether it is text that ends without a line end.
         trouble: What looks damaged, as seen while reading, one clause; it is not written down.
     """
 
@@ -77,6 +78,7 @@ class Entry:
     mode: int | None = None
     owner: str = ""
     target: str = ""
+    unfinished: bool = False
     trouble: str = field(default="", compare=False)
 
 
@@ -228,6 +230,8 @@ def _entry_lines(entry: Entry) -> Iterator[str]:
         yield f"# size {entry.size} {name}"
     if entry.unix:
         yield f"# unix {entry.unix} {name}"
+    if entry.unfinished:
+        yield f"# unfinished {name}"
     if entry.mode is not None:
         yield f"# mode {entry.mode:04o} {_word(entry.owner)} {name}"
     if entry.target:
@@ -356,6 +360,7 @@ class _Reader:
             int(mode, 8) if mode else None,
             owner,
             target,
+            ("unfinished", name) in self.facts,
         )
 
 
@@ -431,14 +436,14 @@ def _content(old: Entry, new: Entry) -> tuple[str, str]:
     if (old.unix or old.digest) == (new.unix or new.digest):
         same = bool(old.unix) == bool(new.unix)
         return "line-ends", "only line ends differ" + ("" if same else f": {_ends(old)} became {_ends(new)}")
+    damage = new.trouble or ("it breaks off without a line end" if new.unfinished and not old.unfinished else "")
+    tail = f", and {damage}" if damage else ""
     if old.size is None or new.size is None:
-        return "content", "its content differs" + (f"; {new.trouble}" if new.trouble else "")
-    sizes = f"{old.size} bytes became {new.size}"
-    if new.size < old.size and new.trouble:
-        return "truncated", f"{sizes}, and {new.trouble}"
-    return "content", (
-        f"its content differs, {sizes}" if old.size != new.size else "its content differs, not its size"
-    ) + (f"; {new.trouble}" if new.trouble else "")
+        return "content", f"its content differs{tail}"
+    if old.size == new.size:
+        return "content", f"its content differs, not its size{tail}"
+    kind = "truncated" if new.size < old.size and damage else "content"
+    return kind, f"its content differs, {old.size} bytes became {new.size}{tail}"
 
 
 def _ends(entry: Entry) -> str:

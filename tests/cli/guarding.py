@@ -50,5 +50,6 @@ DRIFT = {
     "changes": [
         {"kind": KIND, "name": str, "file": maybe(str), "message": str, "old": maybe(FACTS), "new": maybe(FACTS)}
     ],
-    "meaning": None, "running": maybe(RUNNING), "not_running": maybe(str), "uncovered": [str],
+    "meaning": maybe({"class": str, "reason": maybe(str), **MEANING}),
+    "running": maybe(RUNNING), "not_running": maybe(str), "uncovered": [str],
 }  # fmt: skip

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ws101.cli.console import Console
 from ws101.cli.options import nginx_options, output_options
+from ws101.text import printable
+
+if TYPE_CHECKING:
+    from ws101.cli.guarding import Found
 
 __all__ = ["command"]
 
@@ -54,7 +60,7 @@ def command(
       ws101 drift nginx.manifest ./nginx --root /etc/nginx=./nginx --disk-only
       ws101 drift web1.manifest web2.manifest
     """
-    from ws101.cli.guarding import Asked, check_signature, looks_like_manifest, on_disk, read_manifest
+    from ws101.cli.guarding import Asked, Found, check_signature, looks_like_manifest, on_disk, read_manifest
     from ws101.cli.inputs import Inputs
     from ws101.manifest import Drift, compare
 
@@ -62,18 +68,42 @@ def command(
     signed = check_signature(manifest, data, signers, identity, signature)
     if against is not None and looks_like_manifest(against):
         new, _ = read_manifest(against)
-        found, compared = Drift(old, new, compare(old, new)), against
+        found = Found(Drift(old, new, compare(old, new)), against)
     else:
-        asked = Asked(manifest, against, Inputs(roots, nginx, nginx_version), prefix, disk_only)
-        found, compared = on_disk(old, asked)
-    console = Console.of(sys.stdout, color)
+        inputs = Inputs(roots, nginx, nginx_version)
+        found = on_disk(old, Asked(manifest, against, inputs, prefix, disk_only, _folder(before)))
+    _report(Console.of(sys.stdout, color), output, found, manifest, signed)
+    return found.drift.exit_code
+
+
+def _folder(before: str | None) -> str:
+    """The folder of ``--before``, which may be given as the main file in it."""
+    if before is None:
+        return ""
+    from ws101.errors import InputError
+    from ws101.host.files import name_of
+
+    path = Path(before).absolute()
+    folder = path if path.is_dir() else path.parent
+    if not path.exists():
+        raise InputError("--before names nothing that is there", where=printable(name_of(path)))
+    return name_of(folder)
+
+
+def _report(console: Console, output: str, found: Found, manifest: str, signed: str) -> None:
+    meaning = found.meaning
     if output == "json":
         from ws101.report.json.base import dump
+        from ws101.report.json.changes import meaning as meaning_as_json
         from ws101.report.json.drift import drift as as_json
 
-        console.write_data(dump(as_json(found, manifest=manifest, against=compared, signed=signed)))
-    else:
-        from ws101.report.terminal.drift import drift as as_text
+        means = meaning_as_json(meaning.comparison, meaning.unknown) if meaning is not None else None
+        report = as_json(found.drift, manifest=manifest, against=found.compared, signed=signed, meaning=means)
+        console.write_data(dump(report))
+        return
+    from ws101.report.terminal.changes import meaning as meaning_as_text
+    from ws101.report.terminal.drift import drift as as_text
 
-        console.write(as_text(found, console.style, signed=signed))
-    return found.exit_code
+    style = console.style
+    said = meaning_as_text(meaning.comparison, style, unknown=meaning.unknown) if meaning is not None else ""
+    console.write(as_text(found.drift, style, signed=signed, meaning=said))

@@ -7,19 +7,34 @@ import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 
+from ws101.changes import Comparison, compare_configs
 from ws101.cli.inputs import Inputs
 from ws101.cli.machine import installed, on_this_machine
 from ws101.errors import InputError, UsageError
 from ws101.host.binary import find_nginx
 from ws101.host.files import DiskFiles, name_of, os_path, read_regular
+from ws101.host.journal import state_folder
 from ws101.host.loaded import running
 from ws101.host.process import Master, compiled
-from ws101.host.sealing import find_drift
+from ws101.host.recall import SealedFiles, cut_short
+from ws101.host.sealing import Survey, find_drift
 from ws101.host.writing import write_atomic
-from ws101.manifest import Drift, Manifest, is_manifest, parse_manifest
+from ws101.manifest import Change, Drift, Manifest, Running, is_manifest, parse_manifest
+from ws101.nginx.config import Config
+from ws101.report.texts import joined
 from ws101.text import printable
 
-__all__ = ["Asked", "check_signature", "looks_like_manifest", "on_disk", "prefix_of", "read_manifest", "write_manifest"]
+__all__ = [
+    "Asked",
+    "Found",
+    "Meaning",
+    "check_signature",
+    "looks_like_manifest",
+    "on_disk",
+    "prefix_of",
+    "read_manifest",
+    "write_manifest",
+]
 
 
 def prefix_of(given: str | None, roots: tuple[str, ...], nginx: str | None) -> str | None:
@@ -76,6 +91,7 @@ class Asked:
         inputs: How to read it.
         prefix: nginx's prefix, as told.
         disk_only: Whether to leave the running nginx aside.
+        before: A folder with a copy of the sealed configuration; empty if there is none.
     """
 
     manifest: str
@@ -83,6 +99,7 @@ class Asked:
     inputs: Inputs
     prefix: str | None = None
     disk_only: bool = False
+    before: str = ""
 
     def main(self, old: Manifest) -> tuple[DiskFiles, str]:
         """The disk and the main file.
@@ -99,11 +116,36 @@ class Asked:
         )
 
 
-def on_disk(old: Manifest, asked: Asked) -> tuple[Drift, str]:
-    """Compare a manifest with the disk, and the disk with the nginx that runs.
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What changes mean for routes.
 
-    Returns:
-        What was found, and the main file's name.
+    Args:
+        comparison: The sealed configuration against the one on the disk; None if that is not known.
+        unknown: Why it is not known.
+    """
+
+    comparison: Comparison | None
+    unknown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of comparing.
+
+    Args:
+        drift: What has changed.
+        compared: What the manifest was compared with, for people.
+        meaning: What that means for routes; None if nothing was changed that routes depend on.
+    """
+
+    drift: Drift
+    compared: str
+    meaning: Meaning | None = None
+
+
+def on_disk(old: Manifest, asked: Asked) -> Found:
+    """Compare a manifest with the disk, and the disk with the nginx that runs.
 
     Raises:
         UsageError: Nobody says where the configuration lies.
@@ -111,15 +153,38 @@ def on_disk(old: Manifest, asked: Asked) -> tuple[Drift, str]:
     disk, main = asked.main(old)
     prefix = prefix_of(asked.prefix, asked.inputs.roots, asked.inputs.nginx)
     found, changes = find_drift(old, disk, main, prefix=prefix)
-    new = found.manifest
-    if asked.disk_only:
-        return Drift(old, new, changes), main
+    folder = posixpath.dirname(main)
+    sealed = SealedFiles(disk, folder, old, found.manifest, before=asked.before, state=state_folder())
+    changes = cut_short(changes, sealed)
+    meaning = _meaning(sealed, disk, posixpath.join(folder, old.main), main, asked) if _matters(changes) else None
+    run, why = (None, "") if asked.disk_only else _run(asked, found, disk, main)
+    return Found(Drift(old, found.manifest, changes, run, why), main, meaning)
+
+
+def _matters(changes: tuple[Change, ...]) -> bool:
+    return any(change.kind not in ("mode", "owner", "link", "unreadable") for change in changes)
+
+
+def _meaning(sealed: SealedFiles, disk: DiskFiles, old: str, new: str, asked: Asked) -> Meaning:
+    try:
+        before = Config(sealed, old)
+        after = Config(disk, new, complete=True)
+    except InputError as error:
+        if not sealed.lost:
+            return Meaning(None, error.message)
+    if sealed.lost:
+        names = joined(map(printable, sealed.lost[:3])) + (", and more" if len(sealed.lost) > 3 else "")
+        return Meaning(None, f"the sealed content of {names} is not at hand (--before names a copy)")
+    return Meaning(compare_configs(before, after, asked.inputs.builds()))
+
+
+def _run(asked: Asked, found: Survey, disk: DiskFiles, main: str) -> tuple[Running | None, str]:
     if asked.inputs.roots:
-        return Drift(old, new, changes, None, "not looked at: this is a copy of another machine's configuration"), main
+        return None, "not looked at: this is a copy of another machine's configuration"
     master = master_for(main)
     if master is None:
-        return Drift(old, new, changes, None, "no nginx of this machine runs this configuration"), main
-    return Drift(old, new, changes, running(master, found, disk)), main
+        return None, "no nginx of this machine runs this configuration"
+    return running(master, found, disk), ""
 
 
 def master_for(main: str) -> Master | None:

@@ -34,6 +34,7 @@ MAX_SEALED = 4 * 1024**3
 """The largest file that is read, in bytes; a larger one is a mistake or a trap."""
 
 _CHUNK = 1 << 20
+_ENDS = 4096
 _MAGIC = frozenset("*?[")
 _STEMS = tuple(stem.encode("ascii") for stem in STEMS)
 _KINDS = (
@@ -239,6 +240,7 @@ class Content(NamedTuple):
         digest: SHA-256, in hexadecimal.
         size: Bytes.
         unix: SHA-256 with every CR LF as LF; empty if there is none.
+        unfinished: Whether it is text that ends without a line end.
         trouble: What looks damaged, one clause.
         data: The bytes; empty if there are more than were to be kept.
         found: What the system says of the file.
@@ -247,6 +249,7 @@ class Content(NamedTuple):
     digest: str
     size: int
     unix: str
+    unfinished: bool
     trouble: str
     data: bytes
     found: os.stat_result
@@ -276,8 +279,8 @@ class _Reader:
         owner = f"{_user(found.st_uid)}:{_group(found.st_gid)}"
         target = self._target(raw, name, is_link=is_link)
         mode = stat.S_IMODE(found.st_mode)
-        entry = Entry(name, content.digest, content.size, content.unix, mode, owner, target, content.trouble)
-        return entry, content.data
+        text, ends = content, (mode, owner, target)
+        return Entry(name, text.digest, text.size, text.unix, *ends, text.unfinished, text.trouble), text.data
 
     def _target(self, raw: bytes, name: str, *, is_link: bool) -> str:
         """What a name leads to; empty if no symbolic link is on its way, that of the configuration's folder aside."""
@@ -311,16 +314,18 @@ def read_content(path: bytes, *, limit: int = MAX_SEALED, keep: int = 0) -> Cont
         before = os.fstat(fd)
         _require_regular(before, path, limit)
         read = _read_whole if before.st_size <= max(keep, _CHUNK) else _read_parts
-        digest, size, unix, trouble, data = read(fd, before.st_size)
+        digest, size, unix, first, last, data = read(fd, before.st_size)
         after = os.fstat(fd)
     finally:
         os.close(fd)
     if (after.st_mtime_ns, after.st_size) != (before.st_mtime_ns, before.st_size) or size != after.st_size:
         raise OSError(errno.EBUSY, "it was changed while it was read", os.fsdecode(path))
-    return Content(digest, size, unix, trouble, data, after)
+    unfinished = bool(last) and not last.endswith(b"\n") and b"\0" not in first + last
+    return Content(digest, size, unix, unfinished, _trouble(last), data, after)
 
 
-_Read = tuple[str, int, str, str, bytes]
+_Read = tuple[str, int, str, bytes, bytes, bytes]
+"""Digest, size, digest with LF, first bytes, last bytes, all bytes if they are kept."""
 
 
 def _read_whole(fd: int, size: int) -> _Read:
@@ -329,7 +334,7 @@ def _read_whole(fd: int, size: int) -> _Read:
         data += more
     digest = hashlib.sha256(data).hexdigest()
     unix = hashlib.sha256(data.replace(b"\r\n", b"\n")).hexdigest() if b"\r\n" in data else ""
-    return digest, len(data), unix, _trouble(data[:_CHUNK], data[-_CHUNK:]), data
+    return digest, len(data), unix, data[:_ENDS], data[-_ENDS:], data
 
 
 def _read_parts(fd: int, size: int) -> _Read:
@@ -341,7 +346,7 @@ def _read_parts(fd: int, size: int) -> _Read:
         crlf = crlf or b"\r\n" in part or (last.endswith(b"\r") and part.startswith(b"\n"))
         first, last, total = first or part, part, total + len(part)
     unix = _unix_digest(fd, size) if crlf else ""
-    return digest.hexdigest(), total, unix, _trouble(first, last), b""
+    return digest.hexdigest(), total, unix, first[:_ENDS], last[-_ENDS:], b""
 
 
 def _parts(fd: int, size: int) -> Iterator[bytes]:
@@ -361,15 +366,13 @@ def _unix_digest(fd: int, size: int) -> str:
     return digest.hexdigest()
 
 
-def _trouble(first: bytes, last: bytes) -> str:
-    """What looks damaged in a file with this beginning and end."""
-    if not first:
+def _trouble(last: bytes) -> str:
+    """What looks damaged in a file that ends so."""
+    if not last:
         return "it is empty"
     if last.endswith(b"\0" * min(len(last), 512)):
         return "it ends in NUL bytes, as after a crash of the machine"
-    if last.endswith(b"\n") or b"\0" in first:
-        return ""
-    return "it breaks off without a line end"
+    return ""
 
 
 def _require_regular(found: os.stat_result, path: bytes, limit: int) -> None:

@@ -9,7 +9,7 @@ from ws101.report.json.explain import outcome
 from ws101.report.subject import Subject, condition
 from ws101.report.texts import as_json_text
 
-__all__ = ["comparison", "diff"]
+__all__ = ["comparison", "diff", "meaning"]
 
 
 def diff(item: Comparison, subject: Subject) -> Json:
@@ -26,6 +26,25 @@ def diff(item: Comparison, subject: Subject) -> Json:
         "old": as_json_text(item.old.path),
         "new": as_json_text(item.new.path),
         **comparison(item, every=True),
+    }
+
+
+def meaning(item: Comparison | None, unknown_because: str = "") -> Json:
+    """What changes of files mean, as a part of ``ws101/drift/1``.
+
+    Args:
+        item: The two configurations compared; None if that is not known.
+        unknown_because: Why it is not known.
+    """
+    if item is not None:
+        return {"class": item.class_, "reason": None, **comparison(item, every=False)}
+    return {
+        "class": "unknown",
+        "reason": as_json_text(unknown_because),
+        "problems": [],
+        "routes": [],
+        "around": [],
+        "unknown": [],
     }
 
 

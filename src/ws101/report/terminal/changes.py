@@ -15,7 +15,7 @@ __all__ = ["diff", "meaning"]
 
 _MOST = 60
 _VERDICTS = {
-    "refused": ("error", "nginx refuses the new configuration"),
+    "refused": ("error", "nginx refuses this configuration"),
     "changed": ("warning", "requests get another outcome"),
     "unknown": ("unknown", "whether requests get another outcome depends on what only run time knows"),
     "settings": ("note", "the outcomes are the same, and directives differ that no outcome shows"),
@@ -43,11 +43,25 @@ def diff(item: Comparison, subject: Subject, style: Style) -> str:
         subject: The new configuration, and the nginx versions.
         style: What the terminal can show.
     """
-    return "\n".join((meaning(item, style), style.paint("dim", f"{_counted(item)}, read as {subject.nginx_line}")))
+    counted = style.paint("dim", f"{_counted(item)}, read as {subject.nginx_line}")
+    return "\n".join((_compared(item, style), "", counted))
 
 
-def meaning(item: Comparison, style: Style) -> str:
-    """The verdict, and every route that is not the same."""
+def meaning(item: Comparison | None, style: Style, *, unknown: str = "") -> str:
+    """What changes of files mean: the verdict, and every route that is not the same.
+
+    Args:
+        item: The comparison; None if what was before is not known.
+        style: What the terminal can show.
+        unknown: Why it is not known.
+    """
+    if item is None:
+        first, *rest = wrap(f"what this means for routes is unknown: {unknown}", style.width)
+        return "\n".join((style.paint("unknown", first), *rest))
+    return _compared(item, style)
+
+
+def _compared(item: Comparison, style: Style) -> str:
     role, said = _VERDICTS[item.class_]
     lines = [f"{style.paint(role, item.class_)}: {said}"]
     for problem in item.problems[:1]:
@@ -61,7 +75,7 @@ def meaning(item: Comparison, style: Style) -> str:
     if item.around:
         lines += ["", style.paint("title", "Outside the servers")]
         lines += [line for clause in item.around[:_MOST] for line in _bullet(clause, style, 2)]
-    return "\n".join((*lines, ""))
+    return "\n".join(lines)
 
 
 def _counted(item: Comparison) -> str:
