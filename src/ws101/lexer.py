@@ -203,6 +203,8 @@ def _lex_quoted(text: str, start: int, report: Report) -> Token:
         _too_long(text, begin, start, end, report)
         return Token("quoted", start, end)
     end = _line_stop(text, begin)
+    late = _QUOTED[quote].match(text, start, end)  # the word ends on its line, but later than nginx reads
+    end = late.end() if late else end
     if size > begin + BUFFER:
         report(f'too long parameter, probably missing terminating "{quote}" character', start, end, start, start)
     else:

@@ -7,8 +7,8 @@ import sys
 import time
 from collections import Counter
 
-from tools.mutants.compare import Result, compare
-from tools.mutants.mutate import draw
+from tools.mutants.compare import Result, Said, compare
+from tools.mutants.mutate import Mutant, draw
 from tools.mutants.report import write_page
 from ws101.host.binary import all_nginx
 
@@ -30,7 +30,10 @@ def main() -> int:
             start = time.perf_counter()
             result = results[binary.build.number] = compare(binary, mutants)
             rate = result.total / (time.perf_counter() - start)
-            print(f"nginx {binary.build.number}: {result.agreement:.3%} of {result.total} mutants alike ({rate:.0f}/s);", end=" ")
+            print(
+                f"nginx {binary.build.number}: {result.agreement:.3%} of {result.total} mutants alike ({rate:.0f}/s);",
+                end=" ",
+            )
             print(f"{len(result.differences)} differ, {sum(result.outside.values())} lie outside the text", flush=True)
             _show(result, options.show)
     if not results:
@@ -45,15 +48,17 @@ def _show(result: Result, count: int) -> None:
     if not count:
         return
     kinds: Counter[tuple[str, str]] = Counter()
-    for mutant, nginx, own in result.differences:
-        kinds[str(nginx.message)[:60], str(own.message)[:60]] += 1
-    for (nginx_says, we_say), number in kinds.most_common(count):
-        print(f"  {number:4} nginx: {nginx_says!r}  ours: {we_say!r}")
-        shown = next(d for d in result.differences if (str(d[1].message)[:60], str(d[2].message)[:60]) == (nginx_says, we_say))
-        mutant, nginx, own = shown
-        place = (nginx.place or own.place or ":0").rpartition(":")[2]
-        line = mutant.text.split("\n")[max(0, int(place) - 1)] if int(place) <= mutant.text.count("\n") + 1 else ""
-        print(f"       {mutant.how} {mutant.changed} nginx {nginx.place} ours {own.place}: {line.strip()[:110]!r}")
+    examples: dict[tuple[str, str], tuple[Mutant, Said, Said]] = {}
+    for difference in result.differences:
+        kind = (str(difference[1].message)[:60], str(difference[2].message)[:60])
+        kinds[kind] += 1
+        examples.setdefault(kind, difference)
+    for kind, number in kinds.most_common(count):
+        mutant, nginx, own = examples[kind]
+        place = int((nginx.place or own.place or ":1").rpartition(":")[2])
+        line = "".join(mutant.text.split("\n")[place - 1 : place]).strip()[:110]
+        print(f"  {number:4} nginx: {kind[0]!r}  ours: {kind[1]!r}")
+        print(f"       {mutant.how} {mutant.changed} nginx {nginx.place} ours {own.place}: {line!r}")
 
 
 if __name__ == "__main__":

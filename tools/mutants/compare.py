@@ -24,14 +24,14 @@ _ROOT = "/conf"
 
 OUTSIDE = {
     "a name that does not resolve": r"host not found in |no host in |could not be resolved",
-    "a file that is not there": r"open\(\) |stat\(\) |mkdir\(\) |read\(\) |unlink\(\) |opendir\(\) |glob\(\) |.*is not a directory",
+    "a file that is not there": r"(?:open|stat|mkdir|read|unlink|opendir|glob)\(\) |.*is not a directory",
     "an address that cannot be bound": r"bind\(\) to |socket\(\) |listen\(\) |setsockopt",
     "sizes of hash tables": r"could not build |.*hash_bucket_size",
     "certificates and keys": r".*[sS][sS][lL]_|no \"ssl_certificate|cannot load certificate|.*SSL",
     "the number of listening sockets": r"\d+ worker_connections are not enough",
     "users of the machine": r"getpwnam|getgrnam",
-    "shared memory": r"zero size shared memory|.*shared memory zone|the shared memory|limit_(?:req|conn).*is already bound|"
-    r"the size \d+ of shared memory",
+    "shared memory": r"zero size shared memory|.*shared memory zone|the shared memory|the size \d+ of shared memory"
+    r"|limit_(?:req|conn).*is already bound",
     "a module that is not there": r"dlopen\(\)|module \"",
 }
 """What nginx refuses for reasons that lie outside the configuration's text, by name."""
@@ -119,7 +119,7 @@ def ours(mutant: Mutant, files: dict[str, str], build: Build) -> Said:
     first = next((refusal for refusal in validate(config, (build,)) if refusal.certain), None)
     if first is None:
         return Said(None, None)
-    return Said(first.message, None if first.line is None else f"{first.span.path}:{first.line}")
+    return Said(first.message, None if first.line is None else f"{first.file}:{first.line}")
 
 
 def alike(nginx: Said, own: Said) -> bool:

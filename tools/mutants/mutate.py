@@ -12,10 +12,12 @@ from ws101.text import Source
 CORPUS = Path(__file__).parent / "corpus"
 MAINS = ("chat.conf", "rewrites.conf", "nested.conf")
 _VALUES = (
-    "on off 0 1 -1 2 1k 1g 1s 1ms 1y 1h30m 30m1h 0.5 99999 default x $host $nosuch $ a$ ${host ${uri} $1 ~( ~ = ^~ ~* @x / "
-    "/ws http:// http://u https://127.0.0.1:1/ ws://x 127.0.0.1:80 127.0.0.1:99999 unix:/s 127.0.0.1:18080 default_server "
-    "always last 404 999 1000 =404 \"\" '' \"a b\" ( ) ($host) == != && last; { } ; # \\ \" '"
-).split(" ")
+    *("on", "off", "0", "1", "-1", "2", "1k", "1g", "1s", "1ms", "1y", "1h30m", "30m1h", "0.5", "99999"),
+    *("default", "x", "$host", "$nosuch", "$", "a$", "${host", "${uri}", "$1", "~(", "~", "=", "^~", "~*"),
+    *("@x", "/", "/ws", "http://", "http://u", "https://127.0.0.1:1/", "ws://x", "127.0.0.1:80", "127.0.0.1:99999"),
+    *("unix:/s", "127.0.0.1:18080", "default_server", "always", "last", "404", "999", "1000", "=404", '""'),
+    *("''", '"a', 'b"', "(", ")", "($host)", "==", "!=", "&&", "last;", "{", "}", ";", "#", "\\", '"', "'"),
+)
 _BYTES = " \t\r\n;{}#\"'\\$=~()*/:.,-_aZ09@|[]^\x00\x80\xa0\xff"
 
 
@@ -26,6 +28,14 @@ class Mutant(NamedTuple):
     changed: str
     text: str
     how: str
+
+
+class _Pool(NamedTuple):
+    """What mutations draw from."""
+
+    rng: random.Random
+    words: list[str]
+    names: list[str]
 
 
 def load() -> dict[str, str]:
@@ -46,7 +56,7 @@ def draw(seed: int, count: int) -> list[Mutant]:
     rng = random.Random(seed)
     files = load()
     words = sorted({word for text in files.values() for word in _words(text)})
-    names = _directive_names()
+    pool = _Pool(rng, words, _directive_names())
     found: list[Mutant] = []
     while len(found) < count:
         main = rng.choice(MAINS)
@@ -54,17 +64,22 @@ def draw(seed: int, count: int) -> list[Mutant]:
         how, mutation = rng.choice(_MUTATIONS)
         text = files[changed]
         for _ in range(1 if rng.random() < 0.9 else 2):
-            text = mutation(rng, text, words, names) if text else text
+            text = mutation(pool, text) if text else text
         if text != files[changed]:
             found.append(Mutant(main, changed, text, how))
     return found
 
 
 def _directive_names() -> list[str]:
-    names = "listen server location proxy_pass proxy_set_header proxy_read_timeout return rewrite set if break root alias "
+    names = (
+        "listen server location proxy_pass proxy_set_header proxy_read_timeout return rewrite set if break root alias "
+    )
     names += "map upstream types include http events internal try_files error_page keepalive ip_hash proxy_buffering "
-    names += "add_header access_log client_max_body_size server_name http2 nosuch Server proxy_psas worker_processes ssl "
-    names += "more_set_headers echo lua_package_path js_import stub_status stream limit_except send_timeout max_headers"
+    names += (
+        "add_header access_log client_max_body_size server_name http2 nosuch Server proxy_psas worker_processes ssl "
+    )
+    names += "worker_processes ssl more_set_headers echo lua_package_path "
+    names += "js_import stub_status stream limit_except send_timeout max_headers "
     return names.split()
 
 
@@ -81,64 +96,64 @@ def _one(rng: random.Random, text: str, *kinds: str) -> tuple[int, int]:
     return rng.choice(found)[1:] if found else (0, 0)
 
 
-def _delete_token(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    start, end = _one(rng, text)
+def _delete_token(pool: _Pool, text: str) -> str:
+    start, end = _one(pool.rng, text)
     return text[:start] + text[end:]
 
 
-def _repeat_token(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    start, end = _one(rng, text)
-    return text[:end] + rng.choice((" ", "", "\n")) + text[start:]
+def _repeat_token(pool: _Pool, text: str) -> str:
+    start, end = _one(pool.rng, text)
+    return text[:end] + pool.rng.choice((" ", "", "\n")) + text[start:]
 
 
-def _swap_tokens(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _swap_tokens(pool: _Pool, text: str) -> str:
     found = _tokens(text)
-    at = rng.randrange(max(1, len(found) - 1))
+    at = pool.rng.randrange(max(1, len(found) - 1))
     (_, a, b), (_, c, d) = found[at], found[min(at + 1, len(found) - 1)]
     return text[:a] + text[c:d] + text[b:c] + text[a:b] + text[d:] if b <= c else text
 
 
-def _cut_token(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    start, end = _one(rng, text, "word", "quoted")
+def _cut_token(pool: _Pool, text: str) -> str:
+    start, end = _one(pool.rng, text, "word", "quoted")
     if end - start < 2:
         return text
-    cut = rng.randrange(start + 1, end)
-    return text[:cut] + text[end:] if rng.random() < 0.5 else text[:start] + text[cut:]
+    cut = pool.rng.randrange(start + 1, end)
+    return text[:cut] + text[end:] if pool.rng.random() < 0.5 else text[:start] + text[cut:]
 
 
-def _other_word(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    start, end = _one(rng, text, "word", "quoted")
-    return text[:start] + rng.choice(words) + text[end:]
+def _other_word(pool: _Pool, text: str) -> str:
+    start, end = _one(pool.rng, text, "word", "quoted")
+    return text[:start] + pool.rng.choice(pool.words) + text[end:]
 
 
-def _odd_value(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    start, end = _one(rng, text, "word", "quoted")
-    return text[:start] + rng.choice(_VALUES) + text[end:]
+def _odd_value(pool: _Pool, text: str) -> str:
+    start, end = _one(pool.rng, text, "word", "quoted")
+    return text[:start] + pool.rng.choice(_VALUES) + text[end:]
 
 
-def _more_words(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    _, end = _one(rng, text, "word", "quoted")
-    return f"{text[:end]} {rng.choice((*_VALUES, rng.choice(words)))}{text[end:]}"
+def _more_words(pool: _Pool, text: str) -> str:
+    _, end = _one(pool.rng, text, "word", "quoted")
+    return f"{text[:end]} {pool.rng.choice((*_VALUES, pool.rng.choice(pool.words)))}{text[end:]}"
 
 
-def _delete_byte(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    at = rng.randrange(len(text))
+def _delete_byte(pool: _Pool, text: str) -> str:
+    at = pool.rng.randrange(len(text))
     return text[:at] + text[at + 1 :]
 
 
-def _insert_byte(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    at = rng.randrange(len(text) + 1)
-    return text[:at] + rng.choice(_BYTES) + text[at:]
+def _insert_byte(pool: _Pool, text: str) -> str:
+    at = pool.rng.randrange(len(text) + 1)
+    return text[:at] + pool.rng.choice(_BYTES) + text[at:]
 
 
-def _replace_byte(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    at = rng.randrange(len(text))
-    return text[:at] + rng.choice(_BYTES) + text[at + 1 :]
+def _replace_byte(pool: _Pool, text: str) -> str:
+    at = pool.rng.randrange(len(text))
+    return text[:at] + pool.rng.choice(_BYTES) + text[at + 1 :]
 
 
-def _cut_file(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
-    at = rng.randrange(len(text))
-    return text[:at] if rng.random() < 0.7 else text[at:]
+def _cut_file(pool: _Pool, text: str) -> str:
+    at = pool.rng.randrange(len(text))
+    return text[:at] if pool.rng.random() < 0.7 else text[at:]
 
 
 def _statements(text: str) -> list[tuple[int, int]]:
@@ -152,27 +167,27 @@ def _statements(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _delete_line(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _delete_line(pool: _Pool, text: str) -> str:
     found = _statements(text)
-    start, end = rng.choice(found) if found else (0, 0)
+    start, end = pool.rng.choice(found) if found else (0, 0)
     return text[:start] + text[end:]
 
 
-def _repeat_line(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _repeat_line(pool: _Pool, text: str) -> str:
     found = _statements(text)
-    start, end = rng.choice(found) if found else (0, 0)
+    start, end = pool.rng.choice(found) if found else (0, 0)
     return f"{text[:end]} {text[start:end]}{text[end:]}"
 
 
-def _move_line(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _move_line(pool: _Pool, text: str) -> str:
     found = _statements(text)
     if len(found) < 2:
         return text
-    (a, b), (_, d) = rng.choice(found), rng.choice(found)
+    (a, b), (_, d) = pool.rng.choice(found), pool.rng.choice(found)
     return f"{text[:d]}\n{text[a:b]}{text[d:]}"
 
 
-def _repeat_block(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _repeat_block(pool: _Pool, text: str) -> str:
     stack: list[int] = []
     blocks: list[tuple[int, int]] = []
     start = -1
@@ -185,15 +200,15 @@ def _repeat_block(rng: random.Random, text: str, words: list[str], names: list[s
     usable = [(a, b) for a, b in blocks if a >= 0]
     if not usable:
         return text
-    (a, b), (_, d) = rng.choice(usable), rng.choice(usable)
+    (a, b), (_, d) = pool.rng.choice(usable), pool.rng.choice(usable)
     return f"{text[:d]}\n{text[a:b]}{text[d:]}"
 
 
-def _rename(rng: random.Random, text: str, words: list[str], names: list[str]) -> str:
+def _rename(pool: _Pool, text: str) -> str:
     found = _statements(text)
-    start, end = rng.choice(found) if found else (0, 0)
+    start, end = pool.rng.choice(found) if found else (0, 0)
     stop = next((token[2] for token in _tokens(text[start:end])), 0) + start
-    return text[:start] + rng.choice(names) + text[stop:]
+    return text[:start] + pool.rng.choice(pool.names) + text[stop:]
 
 
 _MUTATIONS = tuple(

@@ -24,7 +24,7 @@ from ws101.nginx.servers import Socket, parse_listen
 from ws101.syntax import Directive
 from ws101.text import lower
 
-__all__ = ["Http", "Level", "Say"]
+__all__ = ["HERE", "Http", "Level", "Place", "Say"]
 
 _NO_URI = (
     '"proxy_pass" cannot have URI part in location given by regular expression, or inside named location, or inside '
@@ -44,6 +44,13 @@ _PAGE = 4096
 _LOG_OPTIONS = ("buffer=", "flush=", "gzip=", "if=")
 
 
+Place = tuple[str, int]
+"""A file and a line."""
+
+HERE: Place = ("", -1)
+"""Stands for the directive's own place."""
+
+
 class Say(Protocol):
     """How a verdict is told."""
 
@@ -54,9 +61,9 @@ class Say(Protocol):
         *,
         mask: int = -1,
         certain: bool = True,
-        line: int | None = -1,
+        place: Place | None = HERE,
     ) -> None:
-        """Tell one: nginx's words, the directive, the builds as bits, and the line (-1: that of its end)."""
+        """Tell one: nginx's words, the directive, the builds as bits, and the place nginx prints, if any."""
 
 
 class Level:
@@ -132,6 +139,8 @@ class Http:
         self._primaryless: list[tuple[str, Directive]] = []
         self._formats = {"combined"}
         self._zones: set[str] = set()
+        self._caches: set[str] = set()
+        self._cache_uses: list[tuple[str, Directive]] = []
         self._zone_uses: dict[str, Directive] = {}
 
     # --- directives ---------------------------------------------------------------------------------------------------
@@ -287,6 +296,12 @@ class Http:
                 self.say(f'"{name}" directive is duplicate', met.directive)
             met.level.seen.add(f"{name} {zone}")
 
+    def _cache(self, met: _Met) -> None:
+        if met.directive.name.endswith("_path"):
+            self._caches |= {a[10:].partition(":")[0] for a in met.args if a.startswith("keys_zone=")}
+        elif met.args[0] != "off" and "$" not in met.args[0]:
+            self._cache_uses.append((met.args[0], met.directive))
+
     def _peer(self, met: _Met) -> None:
         if met.level.context == "upstream":
             met.level.values["server"] = ()
@@ -357,13 +372,13 @@ class Http:
         opener = level.opener
         assert opener is not None
         if level.context == "upstream" and "server" not in level.values and not self.opaque:
-            self.say("no servers are inside upstream", opener, line=_last_line(opener))
+            self.say("no servers are inside upstream", opener, place=_end(opener))
         elif level.context == "upstream" and "primary" not in level.values and not self.opaque:
             self._primaryless.append((level.args[0] if level.args else "", opener))
         elif level.context == "server" and "listen" not in level.seen:
             self._sockets.setdefault(Socket("0.0.0.0", 80), [len(self._servers), 0, 0])  # noqa: S104
         elif level.context == "http":
-            self._finish(_last_line(opener))
+            self._finish(_end(opener))
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -377,27 +392,30 @@ class Http:
         if not self.opaque:
             for name, directive in self._zone_uses.items():
                 if name not in self._zones:
-                    self.say(f'zero size shared memory zone "{name}"', directive, line=None)
+                    self.say(f'zero size shared memory zone "{name}"', directive, place=None)
 
-    def _finish(self, line: int | None) -> None:
+    def _finish(self, end: Place | None) -> None:
         for family, lines in self._http_headers.items():
             if any(family not in server.values for server in self._servers):
                 for directive, args in lines:
                     self._compile_header(directive, args)
         for name, opener in self._primaryless:
             self.say(f'no servers in upstream "{name}"', opener)
+        for name, directive in self._cache_uses if not self.opaque else ():
+            if name not in self._caches:
+                self.say(f'"{directive.name}" zone "{name}" is unknown', directive, place=end)
         for message, directive in self._merge_errors:
-            self.say(message, directive, line=line)
+            self.say(message, directive, place=end)
         for level in self._buffers:
-            self._check_buffers(level, line)
+            self._check_buffers(level, end)
         for server in self._servers:
             self._duplicate_locations(server)
         self._unknown_variables()
 
-    def _check_buffers(self, level: Level, line: int | None) -> None:
+    def _check_buffers(self, level: Level, end: Place | None) -> None:
         message = _buffers_error(level) if level.context != "http" or self._servers else None
         if message:
-            self.say(message, next(iter(self._places(level)), None), line=line)
+            self.say(message, next(iter(self._places(level)), None), place=end)
 
     def _places(self, level: Level) -> tuple[Directive, ...]:
         return (level.opener,) if level.opener is not None else ()
@@ -424,7 +442,7 @@ class Http:
                 continue
             mask, certain = self._unknown(name)
             if mask:
-                self.say(f'unknown "{name}" variable', directive, mask=mask, certain=certain, line=None)
+                self.say(f'unknown "{name}" variable', directive, mask=mask, certain=certain, place=None)
 
     def _unknown(self, name: str) -> tuple[int, bool]:
         mask, certain = 0, not self.opaque and not self.judge.has_strangers and not self._is_fragment
@@ -436,8 +454,9 @@ class Http:
         return mask, certain
 
 
-def _last_line(opener: Directive) -> int:
-    return opener.source.line(opener.end - 1)
+def _end(opener: Directive) -> Place:
+    """The place of a block's closing brace."""
+    return opener.source.path, opener.source.line(opener.end - 1)
 
 
 def _is_family(name: str) -> bool:
@@ -521,6 +540,8 @@ _STEPS = {
     "limit_req": Http._zone_use,
     "limit_conn": Http._zone_use,
     "server": Http._peer,
+    "proxy_cache_path": Http._cache,
+    "proxy_cache": Http._cache,
     "ip_hash": Http._method,
     "hash": Http._method,
     "random": Http._method,

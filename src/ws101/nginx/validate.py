@@ -17,12 +17,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ws101.nginx.blocks import Http, Level
+from ws101.nginx.blocks import HERE, Http, Level, Place
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config
 from ws101.nginx.directives import HANDLED_BLOCKS, inner_context
 from ws101.nginx.judging import Judge, Judgement
-from ws101.syntax import Directive, Problem, Tree
+from ws101.syntax import MAX_PROBLEMS, Directive, Problem, Tree
 from ws101.text import Span
 
 __all__ = ["Refusal", "validate"]
@@ -35,7 +35,8 @@ class Refusal:
     Args:
         message: nginx's words, without the trailing " in file:line".
         span: The place to show to people.
-        line: The line nginx prints, in the span's file; None if it prints no place.
+        line: The line nginx prints; None if it prints no place.
+        file: The file nginx prints: the span's, or that of ``http`` for what it finds at the end of it.
         builds: The nginx that refuse it; all that were asked, or some.
         certain: False if a module that is perhaps there, or a file that could not be read, may know better.
         directive: The directive it is about; None for what is wrong with the text itself.
@@ -44,6 +45,7 @@ class Refusal:
     message: str
     span: Span
     line: int | None
+    file: str
     builds: tuple[Build, ...]
     certain: bool = True
     directive: Directive | None = None
@@ -75,6 +77,8 @@ class _Frame:
 def validate(config: Config, builds: Sequence[Build]) -> tuple[Refusal, ...]:
     """What nginx refuses, in the order in which it would say so; the first is the one ``nginx -t`` prints.
 
+    Garbage gets little more than ``MAX_PROBLEMS`` of them.
+
     Args:
         config: The configuration.
         builds: The nginx; several if the version is unknown.
@@ -98,7 +102,7 @@ class _Walk:
     def run(self) -> tuple[Refusal, ...]:
         main = self._outermost()
         self._open_file(self.config.path, main)
-        while self.stack:
+        while self.stack and len(self.found) < MAX_PROBLEMS:
             frame = self.stack[-1]
             opened = self._step(frame)
             if not opened:
@@ -107,7 +111,8 @@ class _Walk:
                     self._syntax(frame.file, None)
                 elif frame.level.opener is not None:
                     self._close(frame)
-        self.http.finish_main(main)
+        if not self.stack:
+            self.http.finish_main(main)
         return tuple(self.found)
 
     def _outermost(self) -> Level:
@@ -156,6 +161,8 @@ class _Walk:
                 continue
             if self._handle(frame, directive, judgement):
                 return True
+            if judgement.refusals and len(self.found) >= MAX_PROBLEMS:
+                break
         return False
 
     def _handle(self, frame: _Frame, directive: Directive, judgement: Judgement) -> bool:
@@ -176,7 +183,7 @@ class _Walk:
 
     def _include(self, directive: Directive, level: Level) -> bool:
         for problem in self.includes.get((directive.source.path, directive.start), ()):
-            self._add(Refusal(problem.message, problem.span, directive.stop_line, self.builds))
+            self._add(Refusal(problem.message, problem.span, directive.stop_line, directive.source.path, self.builds))
         found = self.config.included.get(directive, ())
         if any(path not in self.config.trees for path in found):
             self.http.opaque = True
@@ -195,7 +202,7 @@ class _Walk:
         """Tell the syntax problems that nginx meets before an offset; all that are left, if it is None."""
         while file.problems and (until is None or file.problems[-1].offset <= until):
             problem = file.problems.pop()
-            self._add(Refusal(problem.message, problem.span, problem.line, self.builds))
+            self._add(Refusal(problem.message, problem.span, problem.line, problem.span.path, self.builds))
 
     def _say(
         self,
@@ -204,15 +211,17 @@ class _Walk:
         *,
         mask: int = -1,
         certain: bool = True,
-        line: int | None = -1,
+        place: Place | None = HERE,
     ) -> None:
-        """Add a refusal; the line is that of the directive's ``;`` or ``{`` unless another is given."""
+        """Add a refusal; nginx names the directive's ``;`` or ``{`` unless another place is given."""
         builds = self.builds if mask == -1 else tuple(b for at, b in enumerate(self.builds) if mask >> at & 1)
         if directive is None:
-            self._add(Refusal(message, Span(self.config.path, 0, 0), None, builds, certain))
-            return
-        at = directive.stop_line if line == -1 else line
-        self._add(Refusal(message, directive.head_span, at, builds, certain, directive))
+            span = Span(self.config.path, 0, 0)
+        else:
+            span = directive.head_span
+            place = (directive.source.path, directive.stop_line) if place is HERE else place
+        file, line = (span.path, None) if place is None or place is HERE else place
+        self._add(Refusal(message, span, line, file, builds, certain, directive))
 
     def _add(self, refusal: Refusal) -> None:
         key = (refusal.span.path, refusal.span.start, refusal.message)

@@ -1,0 +1,1 @@
+"""A seeded mutation loop: no input may raise, hang, or lose a byte."""
