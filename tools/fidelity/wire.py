@@ -29,7 +29,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,6})\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _PATIENCE = 3.0
-_PAUSE = 0.04
+_PAUSE = 0.2
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 TUNNELLED = b"<tunnelled>"
 """What a backend sends back when the byte that the client sent after its 101 arrived."""
