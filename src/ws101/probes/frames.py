@@ -103,6 +103,10 @@ class Tunnel:
         """Send a ping; the time when it was sent."""
         return (yield from self._send(Opcode.PING, data))
 
+    def pong(self, data: bytes) -> Steps[float]:
+        """Send a pong that no ping asked for (RFC 6455 section 5.5.3); the time when it was sent."""
+        return (yield from self._send(Opcode.PONG, data))
+
     def close(self, code: int = 1000, reason: str = "") -> Steps[float]:
         """Send a close frame; the time when it was sent."""
         return (yield from self._send(Opcode.CLOSE, CloseFrame(code, reason).serialize()))
