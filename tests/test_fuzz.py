@@ -23,7 +23,7 @@ UNBREAKABLE: dict[str, Callable[[], str]] = {
     "nothing": lambda: "",
     "garbage": lambda: random.Random(1).randbytes(200_000).decode("latin-1"),
     "nul bytes": lambda: "\0" * 100_000,
-    "ten megabytes on one line": lambda: "http { " + "server { listen 80; } " * 450_000 + "}",
+    "ten megabytes on one line": lambda: "http { " + "allow 10.0.0.0/8; " * 600_000 + "}",
     "ten megabytes without an end": lambda: "proxy_pass http://a " * 500_000,
     "one word of ten megabytes": lambda: "a" * 10_000_000,
     "an open quote and ten megabytes": lambda: 'a "' + "b;\n" * 3_300_000,
@@ -50,8 +50,9 @@ def test_an_unbreakable_input_gets_an_answer_in_bounded_time(name: str) -> None:
     refusals = validate(config, BUILDS)
     report = check(config, BUILDS)
     assert time.process_time() - start < 30 + len(text) / 200_000
-    assert refusals, "nginx accepts none of these"
-    assert report.problems or report.unknown
+    assert refusals or "in a server" in name, "nginx accepts none of these"
+    assert report.problems or report.unknown or not refusals
+    assert len(refusals) <= MAX_PROBLEMS + 10
 
 
 def test_a_comment_of_five_thousand_bytes_is_refused_in_nginx_s_words() -> None:
@@ -95,10 +96,14 @@ def test_the_loop_notices_an_exception_a_hang_and_a_lost_byte(monkeypatch: pytes
 
     monkeypatch.setattr(loop, "LIMIT", 0.05)
     for feed, expected in ((fails, "ValueError: x"), (hangs, "HangError")):
-        monkeypatch.setattr(loop, "TARGETS", (("broken", lambda rng: "x", feed, 1),))
+        monkeypatch.setattr(loop, "TARGETS", (("broken", _draw_x, feed, 1),))
         report = loop.run(1, 1)
         assert len(report.failures) == 1
         assert expected in report.failures[0]
+    monkeypatch.setattr(targets, "tokens", lambda _: [("word", 0, 1)])
     with pytest.raises(AssertionError, match="do not reach the end"):
-        monkeypatch.setattr(targets, "tokens", lambda source: [("word", 0, 1)])
         targets.parser("ab")
+
+
+def _draw_x(_: random.Random) -> str:
+    return "x"

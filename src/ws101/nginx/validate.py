@@ -14,6 +14,7 @@ Source: src/core/ngx_conf_file.c (ngx_conf_handler), src/http/ngx_http.c (ngx_ht
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -83,7 +84,13 @@ def validate(config: Config, builds: Sequence[Build]) -> tuple[Refusal, ...]:
         config: The configuration.
         builds: The nginx; several if the version is unknown.
     """
-    return _Walk(config, tuple(builds)).run()
+    was_enabled = gc.isenabled()
+    gc.disable()  # a hundred thousand blocks are made here, and none becomes garbage before the end
+    try:
+        return _Walk(config, tuple(builds)).run()
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Walk:

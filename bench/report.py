@@ -1,0 +1,82 @@
+"""docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from bench.measure import Cost
+
+GROWTH = 12.0
+"""Ten times the servers may cost this many times as much."""
+
+
+class Goal(NamedTuple):
+    """A figure and what it may be at most; None: printed only."""
+
+    name: str
+    value: float
+    limit: float | None
+
+    @property
+    def met(self) -> bool:
+        """Whether it is within its limit."""
+        return self.limit is None or self.value <= self.limit
+
+
+@dataclass
+class Report:
+    """What was measured."""
+
+    python: str
+    machine: str
+    rows: list[tuple[str, str, str, float, Cost | None]] = field(default_factory=list)
+    goals: list[Goal] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checks: dict[str, Cost] = field(default_factory=dict)
+
+    def row(self, what: str, where: str, who: str, seconds: float, cost: Cost | None = None) -> None:
+        """Add a figure."""
+        self.rows.append((what, where, who, seconds, cost))
+        print(f"{what:15} {where:14} {who:24} {seconds:8.3f} s", flush=True)
+
+    def note(self, text: str) -> None:
+        """Add a remark; the same one once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def growth(self, sizes: list[int]) -> None:
+        """Compare each size with ten times that size."""
+        for size in sizes:
+            for layout in ("single", "split"):
+                small, large = self.checks.get(f"{size} {layout}"), self.checks.get(f"{size * 10} {layout}")
+                if small and large and size >= 1000:
+                    name = f"growth, {layout}: ws101 check, {size * 10} / {size} servers"
+                    self.goals.append(Goal(name, large.cpu / small.cpu, GROWTH))
+
+    def text(self) -> str:
+        """The page."""
+        lines = [
+            "# Speed",
+            "",
+            f"Measured by `make bench` (Python {self.python}, {self.machine}): the same files, the same run, processor",
+            "time (user and system), the best of several runs. The configurations are made by `tools/gen_conf.py`.",
+            "",
+            "| figure | measured | at most | |",
+            "|---|---|---|---|",
+        ]
+        for goal in self.goals:
+            limit = "" if goal.limit is None else f"{goal.limit:g}"
+            lines.append(f"| {goal.name} | {goal.value:.3g} | {limit} | {'met' if goal.met else '**missed**'} |")
+        lines += ["", "| what | where | who | processor s | clock s | memory MB |", "|---|---|---|---|---|---|"]
+        for what, where, who, seconds, cost in self.rows:
+            rest = f"{cost.wall:.3f} | {cost.memory:.0f}" if cost else " | "
+            stopped = " (stopped)" if cost and cost.code is None else ""
+            lines.append(f"| {what} | {where} | {who}{stopped} | {seconds:.3f} | {rest} |")
+        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes), ""])
+
+    def write(self, path: Path) -> None:
+        """Write the page."""
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(self.text())
