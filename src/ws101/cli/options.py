@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "complete_rule",
     "conf_option",
     "connection_options",
     "header_option",
     "nginx_options",
     "output_options",
+    "proof_options",
     "roots_option",
     "rule_options",
     "settings_option",
@@ -29,6 +31,13 @@ def _joined(*decorators: Callable[[_F], _F]) -> Callable[[_F], _F]:
         return function
 
     return decorate
+
+
+def complete_rule(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The rules whose name begins so, for shells."""
+    from ws101.rules import RULES
+
+    return [rule.name for rule in RULES if rule.name.startswith(incomplete)]
 
 
 conf_option = click.option(
@@ -93,8 +102,20 @@ url_option = click.option(
 """``--url``."""
 
 rule_options = _joined(
-    click.option("--select", multiple=True, metavar="RULE", help="Run only this rule; repeatable."),
-    click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule out; repeatable."),
+    click.option(
+        "--select",
+        multiple=True,
+        metavar="RULE",
+        shell_complete=complete_rule,
+        help="Run only this rule; repeatable.",
+    ),
+    click.option(
+        "--ignore",
+        multiple=True,
+        metavar="RULE",
+        shell_complete=complete_rule,
+        help="Leave this rule out; repeatable.",
+    ),
 )
 """Which rules run."""
 
@@ -102,3 +123,15 @@ settings_option = click.option(
     "--settings", metavar="FILE", help="The settings.  [default: the nearest ws101.toml in a folder above]"
 )
 """``--settings``."""
+
+proof_options = _joined(
+    click.option(
+        "--yes", "-y", is_flag=True, help="Apply without asking; where nobody sits at a terminal none is asked."
+    ),
+    click.option("--require-101", is_flag=True, help="When applying: accept nothing but a 101."),
+    click.option("--unproven", is_flag=True, help="When applying: go on although the backend does not answer."),
+    click.option(
+        "--test-command", metavar="COMMAND", help="When applying: instead of nginx -t; {conf} is the file to test."
+    ),
+    click.option("--reload-command", metavar="COMMAND", help="When applying: instead of a signal or systemd."),
+)

@@ -8,14 +8,14 @@ from difflib import get_close_matches
 import click
 
 from ws101.cli.console import Console
-from ws101.cli.options import output_options
+from ws101.cli.options import complete_rule, output_options
 from ws101.errors import UsageError
 
 __all__ = ["command"]
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_rule)
 @output_options("json")
 def command(*, name: str | None, output: str, color: str) -> int:
     r"""The page of a rule: what it finds, why it matters, a bad and a good configuration. Without NAME, all rules.
