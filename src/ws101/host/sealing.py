@@ -343,10 +343,11 @@ def _read_parts(fd: int, size: int) -> _Read:
     first = b""
     for part in _parts(fd, size):
         digest.update(part)
-        crlf = crlf or b"\r\n" in part or (last.endswith(b"\r") and part.startswith(b"\n"))
-        first, last, total = first or part, part, total + len(part)
+        crlf = crlf or b"\r\n" in part or (last[-1:] == b"\r" and part[:1] == b"\n")
+        first = first if len(first) >= _ENDS else first + part
+        last, total = (last + part)[-_ENDS:], total + len(part)
     unix = _unix_digest(fd, size) if crlf else ""
-    return digest.hexdigest(), total, unix, first[:_ENDS], last[-_ENDS:], b""
+    return digest.hexdigest(), total, unix, first[:_ENDS], last, b""
 
 
 def _parts(fd: int, size: int) -> Iterator[bytes]:
