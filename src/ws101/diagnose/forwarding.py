@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ws101.diagnose.base import Facts, RootCause, blame
 from ws101.diagnose.experiments import CANDIDATES
+from ws101.findings import Level
 from ws101.nginx.outcome import HeaderFate
 from ws101.text import Span
 
@@ -85,6 +86,8 @@ def lost_handshake(facts: Facts) -> RootCause | None:
     """nginx's request is no opening handshake, and no rule says why."""
     evidence = _restored(facts, "handshake")
     if not evidence or facts.forwarded is None or facts.forwarded.tunnel is not False:
+        return None
+    if any(finding.level is Level.ERROR for finding in facts.findings):
         return None
     faults = facts.forwarded.faults
     rule = next((name for fault, name in _BY_FAULT if fault in faults), "upgrade-not-forwarded")
