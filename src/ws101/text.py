@@ -119,7 +119,8 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
 
 def lower(text: str) -> str:
     """ASCII lower case; every other byte stays (nginx: ngx_tolower)."""
-    return text.translate(_UPPER_TO_LOWER)
+    # str.lower is ten times as fast, and the same for ASCII text.
+    return text.lower() if text.isascii() else text.translate(_UPPER_TO_LOWER)
 
 
 def strip(text: str, blanks: str = BLANKS) -> str:

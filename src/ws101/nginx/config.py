@@ -143,7 +143,7 @@ class Scope:
         self.parent = parent
         self.runs: list[tuple[tuple[Directive, ...], list[Directive]]] = []
         self.opaque: list[Placed] = []
-        self._index: dict[str, list[Placed]] | None = None
+        self._index: dict[str, tuple[Placed, ...]] | None = None
         self._children: dict[int, Scope] = {}
         self._memo: dict[object, object] = {}
 
@@ -173,8 +173,8 @@ class Scope:
             index: dict[str, list[Placed]] = {}
             for placed in self:
                 index.setdefault(placed.directive.name, []).append(placed)
-            self._index = index
-        return tuple(self._index.get(name, ()))
+            self._index = {key: tuple(found) for key, found in index.items()}
+        return self._index.get(name, ())
 
     def first(self, name: str) -> Placed | None:
         """The first directive of this block with a name."""
