@@ -5,13 +5,14 @@ PYTHON := $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
-.PHONY: help setup demo test check format bench fidelity faults fuzz docs pyz page lock nginx clean
+.PHONY: help setup demo test check format live bench fidelity faults fuzz docs pyz page lock nginx clean
 
 help:
 	@echo "make demo      watch a broken site be diagnosed, fixed and proven at 101"
 	@echo "make test      run all tests against every nginx within reach (make nginx fetches one more)"
 	@echo "make check     formatting, lint, types"
 	@echo "make format    format the code"
+	@echo "make live      stage every cause that only a live site shows, and write the table of what was said"
 	@echo "make bench     measure speed            make fidelity  compare the model with real nginx, at length"
 	@echo "make faults    stage every known fault  make fuzz      a million broken inputs"
 	@echo "make docs      build the documentation  make pyz       build the single-file program"
@@ -35,6 +36,11 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+live: setup
+	$(BIN)/python -m tools.live_causes --parts
+	WS101_LIVE=1 $(BIN)/python -m pytest -q tests/live $(PYTEST_ARGS)
+	$(BIN)/python -m tools.live_causes
 
 bench: setup
 	$(BIN)/python -m bench

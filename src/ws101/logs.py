@@ -101,6 +101,8 @@ SIGNATURES: tuple[Signature, ...] = (
                "a client sent more than large_client_header_buffers takes", "info"),
     _signature(r"broken header: .* while reading PROXY protocol", "proxy-protocol-mismatch",
                "a client did not begin with the PROXY protocol, which this port expects"),
+    _signature(r'request: "PROXY (?:TCP4|TCP6|UNKNOWN)', "proxy-protocol-mismatch",
+               "a client began with the PROXY protocol, which this port does not expect", "info"),
     _signature(r"invalid connection preface", "http2-without-rfc8441",
                "a client spoke HTTP/1.1 to a port that takes HTTP/2 alone", "info"),
     _signature(r"(?:limiting|delaying) (?:requests|connections)", "rate-limit", "nginx limits requests or connections"),

@@ -114,6 +114,7 @@ def command(
         heartbeat=heartbeat,
     )
     if loaded is not None:
+        loaded = _with_running(loaded)
         case = _with_configuration(case, loaded, here=loaded.disk is not None and is_here(endpoint.host))
     case = _with_logs(case, loaded, error_logs, access_logs)
     with Progress.on(sys.stderr) as progress:
@@ -137,6 +138,18 @@ def _read(address: tuple[str, ...]) -> Pasted:
     raise UsageError(
         "there is no address in this", where=line[:100], help="paste the whole line, or give wss://HOST/PATH"
     )
+
+
+def _with_running(loaded: Loaded) -> Loaded:
+    """With the nginx of this machine that runs this very configuration, if one does and it was named by hand."""
+    from dataclasses import replace
+
+    from ws101.cli.machine import on_this_machine
+
+    if loaded.found is not None or loaded.disk is None or loaded.disk.roots:
+        return loaded
+    running = (found for found in on_this_machine() if found.master is not None)
+    return replace(loaded, found=next((found for found in running if found.conf == loaded.config.path), None))
 
 
 def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:

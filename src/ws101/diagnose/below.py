@@ -194,6 +194,24 @@ def proxy_protocol(facts: Facts) -> RootCause | None:
     )
 
 
+def proxy_protocol_unwanted(facts: Facts) -> RootCause | None:
+    """What stands in front begins with the PROXY protocol, and nginx takes that for a malformed request."""
+    clue = facts.clue("proxy-protocol-mismatch")
+    if facts.works or facts.status != 400 or not facts.by_nginx or clue is None or not clue.fresh:
+        return None
+    here = facts.passed("nginx-here")
+    return blame(
+        "proxy-protocol-mismatch",
+        "proven",
+        "what stands in front of nginx begins with the PROXY protocol, which this port does not expect",
+        f"the live handshake gets {facts.said('site')}",
+        "straight to nginx on this machine the same handshake opens a tunnel" if here else "",
+        f"{clue.path}: {clue.line}",
+        help="make both ends agree: proxy_protocol on the listener, or switched off in the load balancer",
+        by=("site", "nginx-here") if here else ("site",),
+    )
+
+
 def _proxy_protocol_listener(facts: Facts) -> Span | None:
     decisions = facts.predicted.decisions if facts.predicted else ()
     found = next((d.origin for d in decisions if d.origin is not None and "PROXY protocol" in d.why), None)
@@ -201,7 +219,7 @@ def _proxy_protocol_listener(facts: Facts) -> Span | None:
 
 
 CAUSES = (
-    *(mixed_content, certificate, client_certificate, proxy_protocol, http2_alone, tls_missing, tls_wanted),
-    unreachable,
+    *(mixed_content, certificate, client_certificate, proxy_protocol, proxy_protocol_unwanted, http2_alone),
+    *(tls_missing, tls_wanted, unreachable),
 )
 """In the order in which a connection meets them."""

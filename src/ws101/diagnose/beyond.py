@@ -108,6 +108,8 @@ def in_front(facts: Facts) -> RootCause | None:
     if facts.works or not facts.passed("nginx-here"):
         return None
     marks = _edge_marks(facts)
+    if facts.passed("encrypted") and not marks:
+        return None  # over TLS the same way lets it through: it is something that reads plain text
     cdn = bool(marks) or facts.status in _EDGE_STATUS
     address = facts.site.connection.address if facts.site and facts.site.connection else ""
     return blame(

@@ -259,7 +259,7 @@ def _direct(facts: Facts) -> Iterator[Experiment]:
     first, *others = facts.backends
     request = _aimed(facts, sent)
     yield Experiment("direct", f"the same handshake straight to the backend, {first.shown}", first, request)
-    if forwarded and forwarded.request:
+    if forwarded and forwarded.request and "direct" in facts.results and facts.class_of("direct") not in _DEAD:
         title = "the request that nginx makes of it, as predicted, straight to the backend"
         yield Experiment("replay", title, first, forwarded.request)
     for place in others[:3]:
@@ -270,7 +270,8 @@ def _direct(facts: Facts) -> Iterator[Experiment]:
 
 def _backend_scheme(facts: Facts, place: Place, request: Request) -> Iterator[Experiment]:
     failure = facts.class_of("direct")
-    if failure not in ("tls-plain-mismatch", "tls", "eof", "reset") or place.unix:
+    unanswered = failure == "timeout" and facts.results["direct"].connection is not None and place.endpoint.tls
+    if not (failure in ("tls-plain-mismatch", "tls", "eof", "reset") or unanswered) or place.unix:
         return
     scheme = _PLAIN[place.endpoint.scheme]
     other = replace(place, endpoint=replace(place.endpoint, scheme=scheme))
@@ -283,6 +284,9 @@ def _ended_below(facts: Facts) -> bool:
     below = ("dns", "refused", "unreachable", "certificate", "client-certificate", "tls", "proxy", "http2-only")
     return facts.class_of("site") in below
 
+
+_DEAD = ("dns", "refused", "unreachable", "timeout", "tls", "certificate")
+"""Failures after which the backend need not be asked again in other words."""
 
 Restore = Callable[[Request, Request], Request]
 

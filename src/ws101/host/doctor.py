@@ -154,24 +154,31 @@ def _predicted(case: Case, through: Observation | None) -> Trace | None:
     address = _address(through) if case.here else None
     arrival = arrival_of(case.endpoint, sent, address)
     found = predict(case.config, arrival, case.builds)
-    elsewhere = _listener_for(case) if found.outcome.kind == "closed" and not found.decisions else None
-    if elsewhere is None:
+    elsewhere = _listener_for(case) if found.outcome.kind == "closed" and found.outcome.server is None else None
+    if elsewhere is None or elsewhere.port is None:
         return found
-    reason = (
-        f"the configuration has no port {case.endpoint.port} for this name: what stands in front is taken to come to"
-    )
-    doubt = Unknown(f"{reason} port {elsewhere[0]}")
-    other = replace(
-        arrival, port=elsewhere[0], tls=elsewhere[1], address=None, sni=arrival.sni if elsewhere[1] else None
-    )
+    reason = f"the configuration has no server for this name at {_shown(case, address)}"
+    doubt = Unknown(f"{reason}: what stands in front is taken to come to {elsewhere.socket}")
+    own = None if elsewhere.socket.is_wildcard else elsewhere.address
+    sni = arrival.sni if elsewhere.ssl else None
+    other = replace(arrival, port=elsewhere.port, tls=elsewhere.ssl, address=own, sni=sni)
     found = predict(case.config, other, case.builds)
     return replace(found, unknown=(*found.unknown, doubt))
 
 
-def _listener_for(case: Case) -> tuple[int, bool] | None:
-    """The port of the server with this name, where the URL's own port is that of something in front of nginx."""
-    ports = _ports(case)
-    return next((port for port in ports if port[1] == case.endpoint.tls), ports[0] if ports else None)
+def _shown(case: Case, address: str | None) -> str:
+    return f"{address}:{case.endpoint.port}" if address else f"port {case.endpoint.port}"
+
+
+def _listener_for(case: Case) -> Group | None:
+    """The listener with this name, where the URL leads to something in front of nginx."""
+    return next(iter(_ranked(case)), None)
+
+
+def _ranked(case: Case) -> list[Group]:
+    """The addresses at which the configuration has the host, the likeliest first: same scheme, same port."""
+    groups = _groups(case)
+    return sorted(groups, key=lambda group: (group.ssl != case.endpoint.tls, group.port != case.endpoint.port))
 
 
 def arrival_of(endpoint: Endpoint, request: Request, address: str | None = None) -> Arrival:
@@ -279,8 +286,9 @@ def _groups(case: Case) -> tuple[Group, ...]:
 
 
 def _answers(group: Group, host: str) -> bool:
-    choice = group.find(host)
-    return choice.matched or len(group.servers) == 1
+    chosen = group.find(host)
+    named = chosen.origin is not None and chosen.origin.name == "server_name"
+    return named or len(group.servers) == 1
 
 
 def _ports(case: Case) -> tuple[tuple[int, bool], ...]:
@@ -293,10 +301,9 @@ def _nginx_here(case: Case, site: Observation | None) -> Place | None:
     address = _address(site)
     if not case.here or address is None or case.config is None:
         return None
-    groups = _groups(case)
-    if _is_own(address) and any(_takes(group, address, case.endpoint.port) for group in groups):
+    ranked = _ranked(case)
+    if _is_own(address) and any(_takes(group, address, case.endpoint.port) for group in ranked):
         return None
-    ranked = sorted(groups, key=lambda group: (group.ssl != case.endpoint.tls, group.port != case.endpoint.port))
     port = ranked[0].port if ranked else None
     if port is None:
         return None

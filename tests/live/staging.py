@@ -1,0 +1,332 @@
+"""What the staged causes are built from: a real nginx, applications, certificates, and the program itself."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ws101.cli import main
+from ws101.host.binary import NginxBinary, all_nginx
+from ws101.http1 import Request
+from ws101.lab.backends import Answer, StoryApp, accept, default_answer, plain
+from ws101.lab.nginx import Nginx, until, wrap
+from ws101.lab.ports import free_ports
+
+NODE = Path(__file__).resolve().parents[2] / ".cache" / "node"
+"""Where `make live` puts the applications' libraries for Node."""
+
+GOOD = (
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+    'proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host; proxy_read_timeout 1h;'
+)
+"""What a location for WebSockets says."""
+
+NAME = "shop.example"
+
+
+class Missing(Exception):  # noqa: N818 - it is no error
+    """A real part that this machine does not have."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is to be diagnosed: the program's arguments."""
+
+    url: str
+    args: tuple[str, ...] = ()
+    conf: Path | None = None
+    prefix: tuple[str, ...] = ()
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        conf = ("--conf", str(self.conf)) if self.conf else ()
+        return (self.url, *conf, *self.args, "--format", "json")
+
+
+@dataclass
+class Stage:
+    """One staged cause."""
+
+    rule: str
+    how: str
+    build: Callable[[Parts], Site]
+    confidence: str = "proven"
+    slow: bool = False
+    verdict: str = "broken"
+
+    @property
+    def name(self) -> str:
+        return f"{self.rule}:{self.build.__name__}"
+
+
+STAGES: list[Stage] = []
+
+
+def stage(
+    rule: str, how: str, *, confidence: str = "proven", slow: bool = False, verdict: str = "broken"
+) -> Callable[[Callable[[Parts], Site]], Callable[[Parts], Site]]:
+    """Register a way to stage a cause."""
+
+    def register(build: Callable[[Parts], Site]) -> Callable[[Parts], Site]:
+        STAGES.append(Stage(rule, how, build, confidence, slow, verdict))
+        return build
+
+    return register
+
+
+class Application(StoryApp):
+    """A real WebSocket application that answers as told what it does not take."""
+
+    def __init__(self, answer: Answer, **options: Any) -> None:
+        super().__init__("/", ping_interval=None, **options)
+        self._answer = answer
+
+    def refuse(self, request: Request) -> bytes | None:
+        data = self._answer if isinstance(self._answer, bytes) else self._answer(request)
+        return None if data.startswith(b"HTTP/1.1 101 ") else data
+
+
+@dataclass
+class Parts:
+    """Hands out parts, and takes all of them away in the end."""
+
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Parts:
+        self.stack.__enter__()
+        self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="ws101-live-")))
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
+
+    def port(self) -> int:
+        return free_ports(1)[0]
+
+    def app(self, answer: Answer = default_answer, **options: Any) -> str:
+        """An application that answers as told; its address."""
+        return self.stack.enter_context(Application(answer, **options)).address
+
+    def story(self, path: str = "/ws", **options: Any) -> StoryApp:
+        return self.stack.enter_context(StoryApp(path, **options))
+
+    def nginx(self, http: str, *, files: dict[str, str | bytes] | None = None, **options: Any) -> Nginx:
+        user, binary = options.pop("user", "root"), options.get("binary")
+        text = wrap(http, **options)
+        text = re.sub(r"(?m)^user [^;]*;", f"user {user};", text)
+        return self.stack.enter_context(Nginx(text, files=files, binary=binary))
+
+    def site(self, location: str, *, path: str = "/ws", listen: str = "", more: str = "", **options: Any) -> Site:
+        """An nginx with one location; the site at its address."""
+        port = self.port()
+        server = f"server {{ listen 127.0.0.1:{port}{listen}; {more} location {path} {{ {location} }} }}"
+        nginx = self.nginx(f"{options.pop('http', '')}\n{server}", **options)
+        scheme = "wss" if " ssl" in listen else "ws"
+        return Site(f"{scheme}://127.0.0.1:{port}{path}", conf=nginx.conf_path)
+
+    def through(self, address: str, extra: str = "", *, settings: str = GOOD, **options: Any) -> Site:
+        """A site whose one location is well configured, before a backend."""
+        return self.site(f"proxy_pass http://{address}; {settings} {extra}", **options)
+
+    def certificate(self, name: str = "localhost", *, days: int = 30) -> tuple[Path, Path]:
+        """A self-signed certificate for a name and its key."""
+        if shutil.which("openssl") is None:
+            raise Missing("openssl")
+        stem = self.folder / f"{name.strip('*.')}{days}"
+        key, pem = stem.with_suffix(".key"), stem.with_suffix(".pem")
+        san = f"subjectAltName=IP:{name}" if name[0].isdigit() else f"subjectAltName=DNS:{name}"
+        _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
+             "30", "-keyout", str(key), "-out", str(pem), "-subj", f"/CN={name}", "-addext", san)  # fmt: skip
+        if days < 0:
+            _run("openssl", "x509", "-in", str(pem), "-signkey", str(key), "-days", str(days), "-out", str(pem),
+                 "-copy_extensions", "copyall")  # fmt: skip
+        return pem, key
+
+    def tls(self, name: str = "127.0.0.1", *, days: int = 30) -> str:
+        pem, key = self.certificate(name, days=days)
+        return f"ssl_certificate {pem}; ssl_certificate_key {key};"
+
+    def process(self, *command: str, port: int, cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """A program that listens on a port."""
+        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.stack.callback(_end, process)
+        until(lambda: _listens(port) or process.poll() is not None, f"listener on {port}", 15)
+        if process.poll() is not None:
+            raise Missing(f"{command[0]} ended at once")
+        return process
+
+    def node(self, script: str, port: int) -> subprocess.Popen[bytes]:
+        """An application in Node."""
+        if shutil.which("node") is None or not (NODE / "node_modules" / "ws").is_dir():
+            raise Missing("node with ws and socket.io (make live)")
+        path = NODE / f"app-{os.getpid()}-{port}.js"
+        path.write_text(script.replace("PORT", str(port)))
+        self.stack.callback(path.unlink, missing_ok=True)
+        return self.process("node", str(path), port=port, cwd=NODE)
+
+    def python(self, script: str, port: int) -> subprocess.Popen[bytes]:
+        """An application in Python."""
+        path = self.folder / f"app{port}.py"
+        path.write_text(script.replace("PORT", str(port)))
+        return self.process(_python(), str(path), port=port)
+
+    def binary(self, at_least: tuple[int, ...], below: tuple[int, ...]) -> NginxBinary:
+        """An nginx between two versions."""
+        found = (item for item in all_nginx() if at_least <= item.build.version < below)
+        binary = next(found, None)
+        if binary is None:
+            raise Missing(f"an nginx below {'.'.join(map(str, below))}")
+        return binary
+
+    def with_hosts(self, name: str, before: str, after: str, port: str) -> Site:
+        """A site whose backend has another address since nginx started: each of the two sees its own hosts file."""
+        listen = self.port()
+        server = f"server {{ listen 127.0.0.1:{listen}; location /ws {{ proxy_pass http://{name}:{port}; {GOOD} }} }}"
+        nginx = Nginx(wrap(server))
+        self.stack.callback(nginx.stop)
+        then, now = (self._with_hosts(f"{address} {name}\n") for address in (before, after))
+        self.process(*then, *nginx.command, port=listen, cwd=nginx.dir)
+        return Site(f"ws://127.0.0.1:{listen}/ws", conf=nginx.conf_path, prefix=now)
+
+    def _with_hosts(self, text: str) -> tuple[str, ...]:
+        """A command before a command: it runs with another /etc/hosts, in a mount namespace of its own."""
+        hosts = self.folder / f"hosts{text.partition(' ')[0]}"
+        hosts.write_text(f"127.0.0.1 localhost\n{text}")
+        before = ("unshare", "--mount", sys.executable, "-c", _BIND, str(hosts))
+        if (
+            shutil.which("unshare") is None
+            or subprocess.run([*before, "true"], capture_output=True, check=False).returncode != 0
+        ):
+            raise Missing("a mount namespace")
+        return before
+
+    def balancer(self, port: int, goal: tuple[str, int], preface: bytes = b"") -> None:
+        """A load balancer for TCP that sends something of its own first."""
+        script = _BALANCER.format(port=port, goal=goal, preface=preface)
+        self.python(script, port)
+
+    def frozen(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop a process so that its kernel still accepts and nobody answers."""
+        os.kill(process.pid, signal.SIGSTOP)
+        self.stack.callback(os.kill, process.pid, signal.SIGCONT)
+
+
+_BALANCER = """\
+import socket, threading
+def copy(a, b):
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+    except OSError:
+        pass
+    for sock in (a, b):
+        try:
+            sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+listener = socket.create_server(("127.0.0.1", {port}))
+while True:
+    one, _ = listener.accept()
+    two = socket.create_connection({goal})
+    two.sendall({preface})
+    threading.Thread(target=copy, args=(one, two), daemon=True).start()
+    threading.Thread(target=copy, args=(two, one), daemon=True).start()
+"""
+
+_BIND = """\
+import os, subprocess, sys
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/hosts"], check=True)
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+def _python() -> str:
+    return str(Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python")
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGCONT)
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+        return True
+    return False
+
+
+def answering(decide: Callable[[Request], str | None], status: int = 403, reason: str = "Forbidden") -> Answer:
+    """An application that completes the handshake unless ``decide`` says why not."""
+
+    def answer(request: Request) -> bytes:
+        refused = decide(request)
+        return default_answer(request) if refused is None else plain(status, reason, refused)
+
+    return answer
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the program said of a site, and how long it took."""
+
+    code: int
+    json: dict[str, Any]
+    seconds: float
+
+    @property
+    def first(self) -> dict[str, Any]:
+        causes = self.json["root_causes"]
+        return causes[0] if causes else {"rule": None, "confidence": None, "message": "nothing found", "evidence": []}
+
+
+def diagnose(site: Site) -> Told:
+    """Run the program, in this process unless it has to see another machine than we do."""
+    if site.prefix:
+        return _diagnose_apart(site)
+    buffer = io.BytesIO()
+    begin = time.monotonic()
+    with contextlib.redirect_stdout(io.TextIOWrapper(buffer, encoding="utf-8", write_through=True)) as out:
+        code = main([*site.command])
+        out.flush()
+        seconds = time.monotonic() - begin
+        return Told(code, json.loads(buffer.getvalue() or b"{}"), seconds)
+
+
+def _diagnose_apart(site: Site) -> Told:
+    begin = time.monotonic()
+    done = subprocess.run(
+        [*site.prefix, sys.executable, "-m", "ws101", *site.command], capture_output=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")},
+    )  # fmt: skip
+    return Told(done.returncode, json.loads(done.stdout or b"{}"), time.monotonic() - begin)
+
+
+__all__ = [
+    "GOOD", "NAME", "STAGES", "Missing", "Parts", "Site", "Stage", "Told", "accept", "answering", "diagnose", "plain",
+    "stage",
+]  # fmt: skip

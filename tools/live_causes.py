@@ -1,0 +1,94 @@
+"""The table of causes that only a live site shows: how each was staged, what diagnose said, in how many seconds.
+
+python -m tools.live_causes           writes docs/reference/live-causes.md from what it measures
+python -m tools.live_causes --parts   fetches the applications' libraries for Node into .cache, where npm is there
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.live import causes
+from tests.live.staging import NODE, STAGES, Missing, Parts, Stage, Told, diagnose
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "reference" / "live-causes.md"
+
+NODE_PACKAGES = ("ws@8.23.0", "socket.io@4.8.4")
+
+HEAD = """\
+# Causes that a live site shows
+
+Each row is a site that was built with real parts (nginx, applications, certificates), diagnosed by `ws101 URL` as a
+user would, and taken away again. The cause must come out as number one; `make live` builds them all and writes this
+page.
+
+| cause | how it was staged | what diagnose said | how sure | experiments that decided | seconds |
+|---|---|---|---|---|---|
+"""
+
+
+def row(stage: Stage, told: Told) -> str:
+    first = told.first
+    decided = ", ".join(f"`{name}`" for name in first.get("decided_by", [])) or "the configuration"
+    cells = [
+        f"`{stage.rule}`",
+        stage.how,
+        _short(first["message"]),
+        first["confidence"],
+        decided,
+        f"{told.seconds:.2f}",
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _short(text: str) -> str:
+    """Without the port numbers of the day."""
+    words = [
+        word if not word.rstrip(",;:").rpartition(":")[2].isdigit() else word.rpartition(":")[0] + ":PORT"
+        for word in text.split(" ")
+    ]
+    return " ".join(words)
+
+
+def fetch_parts() -> int:
+    """The libraries for Node; without them those causes are not staged, and the table says so."""
+    npm = shutil.which("npm")
+    if npm is None:
+        print("npm is not installed: what needs Node is left out")
+        return 0
+    NODE.mkdir(parents=True, exist_ok=True)
+    command = [npm, "install", "--prefix", str(NODE), "--no-audit", "--no-fund", "--silent", *NODE_PACKAGES]
+    return subprocess.run(command, check=False).returncode
+
+
+def main() -> int:
+    if "--parts" in sys.argv[1:]:
+        return fetch_parts()
+    assert causes.__doc__
+    rows, wrong, missing = [], [], []
+    for stage in sorted(STAGES, key=lambda item: item.rule):
+        with Parts() as parts:
+            try:
+                told = diagnose(stage.build(parts))
+            except Missing as part:
+                missing.append(f"- `{stage.rule}`, {stage.how}: {part} is not there")
+                continue
+        if (told.first["rule"], told.first["confidence"]) != (stage.rule, stage.confidence):
+            wrong.append(f"{stage.name}: {told.first['rule']} {told.first['confidence']}")
+        rows.append(row(stage, told))
+        print(f"{told.seconds:6.2f} s  {stage.name}")
+    text = HEAD + "\n".join(rows) + "\n"
+    if missing:
+        text += "\nNot staged here:\n\n" + "\n".join(missing) + "\n"
+    PAGE.write_text(text)
+    print(f"{len(rows)} staged, {len(wrong)} wrong, {len(missing)} missing: {PAGE.relative_to(ROOT)}")
+    print("\n".join(wrong))
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
