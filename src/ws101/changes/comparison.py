@@ -182,7 +182,7 @@ class _Comparer:
         rows: list[RouteChange] = []
         for one, other, pairs in self.pairs:
             same = not aside and one is not None and other is not None and self._is_same(one, other)
-            rows += (self._row(pair) if not same else _unchanged(pair) for pair in pairs)
+            rows += (_unchanged(pair) if same and not _hidden(pair) else self._row(pair) for pair in pairs)
         return Comparison(self.old, self.new, tuple(rows), shown, self.builds)
 
     def _around(self) -> Iterator[tuple[Placed, str]]:
@@ -201,7 +201,7 @@ class _Comparer:
 
     def _is_same(self, one: Scope, other: Scope) -> bool:
         """Whether a server says the same, and is chosen for the same requests."""
-        if not same_text(one, other) or one.opaque:
+        if not same_text(one, other):
             return False
         return all(self._choice(self.old, one, build) is self._choice(self.new, other, build) for build in self.builds)
 
@@ -252,7 +252,7 @@ class _Comparer:
         known = [both for both in asked if "unknown" not in (both[0].outcome.kind, both[1].outcome.kind)]
         clauses = (clause for one, other in known for clause in differences(one.outcome, other.outcome, self.partners))
         first = next(iter(known or asked), None)
-        doubts = () if known or first is None else _doubts(first)
+        doubts = _hidden(pair) if known or first is None else (*_doubts(first), *_hidden(pair))
         before, after = (first[0].outcome, first[1].outcome) if first is not None else (None, None)
         return Compared(kind, request, before, after, tuple(dict.fromkeys(clauses)), doubts, (build,))
 
@@ -274,6 +274,13 @@ def _doubts(both: tuple[Trace, Trace]) -> tuple[Unknown, ...]:
     return tuple({unknown.reason: unknown for unknown in found}.values()) or (
         Unknown("what happens only run time knows"),
     )
+
+
+def _hidden(pair: Pair) -> tuple[Unknown, ...]:
+    """The files around a route that could not be read, so that what they hold may differ."""
+    levels = [level for route in (pair.old, pair.new) if route is not None for level in route.location.outward]
+    lost = {f'"{" ".join(p.args)}" could not be read': p for level in levels for p in level.opaque}
+    return tuple(Unknown(f"{reason}, so what it says may differ", placed) for reason, placed in lost.items())
 
 
 def _kind(outcome: Outcome | None) -> str:
