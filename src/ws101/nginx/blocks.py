@@ -102,6 +102,10 @@ class Level:
         self.names: NameTable[bool] | None = None
 
 
+_Head = tuple[str, str, bool, bool, bool]
+"""What is wrong with a location's head, its name, and whether it is exact, a pattern, named."""
+
+
 class _Met(NamedTuple):
     """A directive in its block."""
 
@@ -131,6 +135,7 @@ class Http:
         self.defined: set[str] = set()
         self._merge_errors: list[tuple[str, Directive]] = []
         self._servers: list[Level] = []
+        self._heads: dict[tuple[str, ...], _Head] = {}
         self._http_headers: dict[str, list[tuple[Directive, tuple[str, ...]]]] = {}
         self._buffers: list[Level] = []
         self._sockets: dict[Socket, list[int]] = {}
@@ -167,7 +172,7 @@ class Http:
             step = _STEPS.get(name)
             if step is not None:
                 step(self, _Met(directive, level, args))
-            judgement.done = step is None and directive.block is None
+            judgement.done = step is None
 
     def _reads(self, directive: Directive, reading: Reading) -> None:
         for name in reading.uses:
@@ -340,7 +345,10 @@ class Http:
             level.names = NameTable()
 
     def _location(self, level: Level, opener: Directive) -> None:
-        error = _read_head(level)
+        head = self._heads.get(level.args)
+        if head is None:
+            head = self._heads[level.args] = _read_head(level.args)
+        error, level.name, level.exact, level.regex, level.named = head
         parent = level.parent
         assert parent is not None
         if not error and level.regex:
@@ -463,23 +471,16 @@ def _is_family(name: str) -> bool:
     return name.startswith(("sent_http_", "sent_trailer_", "proxy_protocol_tlv_"))
 
 
-def _read_head(level: Level) -> str:
-    """A location's head (ngx_http_core_location); what is wrong with it, or ""."""
-    args = level.args
-    if not args:
-        return ""
+def _read_head(args: tuple[str, ...]) -> _Head:
+    """A location's head (ngx_http_core_location): what is wrong with it, its name, and its kind."""
     if len(args) == 2:
-        modifier, level.name = args[0], args[1]
+        modifier, name = args
         if modifier not in ("=", "^~", "~", "~*"):
-            return f'invalid location modifier "{modifier}"'
-    else:
-        word = args[0]
-        modifier = next((m for m in ("=", "^~", "~*", "~") if word.startswith(m)), "")
-        level.name = word[len(modifier) :]
-        level.named = word.startswith("@")
-    level.exact = modifier == "="
-    level.regex = modifier in ("~", "~*")
-    return ""
+            return f'invalid location modifier "{modifier}"', name, False, False, False
+        return "", name, modifier == "=", modifier[0] == "~", False
+    word = args[0] if args else ""
+    modifier = next((m for m in ("=", "^~", "~*", "~") if word.startswith(m)), "")
+    return "", word[len(modifier) :], modifier == "=", modifier[:1] == "~", word.startswith("@")
 
 
 def _nesting(level: Level, parent: Level) -> str:

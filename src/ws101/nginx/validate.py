@@ -164,7 +164,7 @@ class _Walk:
                 seen.add(once)
             if judgement.done and judgement.header:
                 level.values[judgement.header] = ()
-            if judgement.plain or judgement.done:
+            if judgement.plain or (judgement.done and directive.block is None):
                 continue
             if self._handle(frame, directive, judgement):
                 return True
@@ -179,7 +179,7 @@ class _Walk:
             self._say(message, directive, mask=mask, certain=certain)
         if directive.name == "include" and directive.block is None:
             return self._include(directive, level)
-        if not judgement.refusals:
+        if not judgement.refusals and not judgement.done:
             self.http.meet(directive, level, judgement, frame.via)
         if directive.block is None or level.context in HANDLED_BLOCKS:
             return False
