@@ -345,7 +345,7 @@ def is_handshake(data: bytes) -> bool:
     """Whether a request is a valid opening handshake, as a strict server sees it (RFC 6455 section 4.2.1)."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.split(b"\r\n")
-    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1") or body or any(map(int, _LENGTH.findall(head + b"\r\n"))):
+    if not first.startswith(b"GET ") or not first.endswith(b" HTTP/1.1") or body:
         return False
     fields: dict[bytes, list[bytes]] = {}
     for line in lines:
@@ -355,7 +355,8 @@ def is_handshake(data: bytes) -> bool:
     options = {option.strip(b" \t").lower() for value in fields.get(b"connection", []) for option in value.split(b",")}
     protocols = {token.strip(b" \t").lower() for value in upgrades for token in value.split(b",")}
     return (
-        len(upgrades) == 1
+        not any(value.strip(b"0") for value in fields.get(b"content-length", []))
+        and len(upgrades) == 1
         and b"websocket" in protocols
         and b"upgrade" in options
         and len(fields.get(b"sec-websocket-key", [])) == 1

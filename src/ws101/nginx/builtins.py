@@ -117,19 +117,31 @@ def _cookie(state: State, name: str) -> Value:
 
     Source: src/http/ngx_http_parse.c (ngx_http_parse_multi_header_lines, ngx_http_parse_cookie_lines).
     """
-    ends = (";",) if state.build.does("cookies_by_semicolon_alone") else (";", ",")
-    for field, line in state.received.headers:
-        if lower(field) != "cookie":
-            continue
-        at = 0
-        while at < len(line):
-            key, found, value = line[at:].partition("=")
-            if found and lower(key.rstrip(" ")) == name:
-                return value.partition(";")[0].lstrip(" ")
-            at = min((end for mark in ends if (end := line.find(mark, at)) >= 0), default=len(line)) + 1
-            while line[at : at + 1] == " ":
-                at += 1
+    ends = ";" if state.build.does("cookies_by_semicolon_alone") else ";,"
+    lines = (line for field, line in state.received.headers if lower(field) == "cookie")
+    return next((value for line in lines if (value := _cookie_in(line, name, ends)) is not None), None)
+
+
+def _cookie_in(line: str, name: str, ends: str) -> str | None:
+    """The value of a name in a line of pairs; a name without ``=`` swallows the separator behind it, as in nginx."""
+    at = 0
+    while at < len(line):
+        if lower(line[at : at + len(name)]) == name:
+            at = _past(line, at + len(name), " ")
+            if line[at : at + 1] == "=":
+                return line[_past(line, at + 1, " ") :].partition(";")[0]
+            at += 1
+        while at < len(line) and line[at] not in ends:
+            at += 1
+        at = _past(line, at + 1, " ")
     return None
+
+
+def _past(line: str, at: int, char: str) -> int:
+    """Where a run of one character ends."""
+    while line[at : at + 1] == char:
+        at += 1
+    return at
 
 
 def _forwarded_for(state: State) -> Value:

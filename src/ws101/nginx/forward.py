@@ -116,6 +116,7 @@ def _compile(scope: Scope, build: Build, cached: bool) -> _Plan | None:
     if isinstance(version.value, Unknown):
         unknown.append(version.value)
     fields = _fields(scope, build, cached, unknown)
+    body = effective(scope, "proxy_set_body").text
     return _Plan(
         handler=handler,
         location=location_name(level).name if level.kind == "location" and level.opener else "",
@@ -128,8 +129,8 @@ def _compile(scope: Scope, build: Build, cached: bool) -> _Plan | None:
         passes_body=_flag(scope, "proxy_pass_request_body", True, unknown),
         buffers_body=_flag(scope, "proxy_request_buffering", True, unknown),
         method=effective(scope, "proxy_method").text or "",
-        body=effective(scope, "proxy_set_body").text,
-        uses_captures=any(field.template.has_captures for field in fields),
+        body=body,
+        uses_captures=any(template.has_captures for template in (parse_template(body or ""), *(f.template for f in fields))),
         unknown=tuple(unknown),
     )
 
@@ -207,10 +208,14 @@ def forwarded(state: State) -> Forwarded:
     upstream = locate(state.config, state.build, url, plan.handler)
     _needs_resolver(state, plan, url)
     unknown = list(plan.unknown)
+    captures = state.captures
     body = _body(state, plan, unknown)
     method = _method(state, plan, cached, unknown)
     target = _target(state, plan, url)
     fates, complete = _headers(state, plan, unknown)
+    if plan.uses_captures and state.captures is not captures:
+        complete = False
+        unknown.append(Unknown("a map's regular expression changes $1 while the request that uses it is made"))
     request = None
     if complete and not plan.unknown and isinstance(method, str) and isinstance(body, str):
         sent = tuple((h.name, h.value) for h in fates if h.fate in ("set", "default", "passed"))
@@ -373,7 +378,6 @@ def _headers(state: State, plan: _Plan, unknown: list[Unknown]) -> tuple[tuple[H
     """The fate of every header field, and whether all that is sent is known."""
     fates: list[HeaderFate] = []
     complete = True
-    captures = state.captures
     for field in plan.fields:
         value = evaluate(state, field.template)
         if isinstance(value, Unknown):
@@ -386,9 +390,6 @@ def _headers(state: State, plan: _Plan, unknown: list[Unknown]) -> tuple[tuple[H
             )
         elif field.origin is not None:
             fates.append(HeaderFate(field.name, "", "cleared", field.origin, "its value is empty"))
-    if plan.uses_captures and state.captures is not captures:
-        complete = False
-        unknown.append(Unknown("a map's regular expression changes $1 while the header fields that use it are made"))
     for name, value in state.received.headers:
         fates.append(_client_field(state, plan, name, value))
         complete = complete and fates[-1].fate != "unknown"
@@ -456,7 +457,7 @@ def handshake_faults(
         count = sum(lower(h.name) == name for h in sent)
         if name not in open_names and count != 1:
             faults.append(f"{label}-missing" if count == 0 else f"{label}-repeated")
-    if body_length:
+    if body_length or any(lower(h.name) == "content-length" and h.value.strip("0") for h in sent):
         faults.append("body")
     undecided = method is None or bool(
         open_names & {"upgrade", "connection", "sec-websocket-key", "sec-websocket-version"}

@@ -120,6 +120,7 @@ def _return(state: State, placed: Placed) -> Step:
     state.decide("rewrite", f"answers {status}", "return", placed)
     if not text and status >= 400:
         return True, Returned(status, None, placed)
+    state.discarded = True
     value = evaluate_text(state, text)
     if isinstance(value, Unknown):
         state.wonder(value)

@@ -350,7 +350,6 @@ def _proxied(state: State) -> Next:
 def _returned(state: State, returned: Returned) -> Next:
     """An answer of the rewrite module (nginx: ngx_http_script_return_code, ngx_http_send_response)."""
     text = None if isinstance(returned.text, Unknown) else returned.text
-    state.discarded = state.discarded or (returned.text is not None and returned.origin.name == "return")
     if is_redirect(returned.status):
         state.location = text
         return _finish(state, returned.status)
