@@ -47,6 +47,7 @@ bench: setup
 
 fidelity: setup
 	$(BIN)/python -m tools.fidelity
+	$(BIN)/python -m tools.mutants --count 20000 --write
 
 faults: setup
 	$(BIN)/python -m tools.faults

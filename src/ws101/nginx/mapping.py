@@ -12,6 +12,7 @@ from typing import Protocol
 from ws101.nginx.names import NameTable
 from ws101.nginx.readings import FINE, Reading, pattern, texts
 from ws101.syntax import Directive
+from ws101.text import lower
 
 __all__ = ["Table", "check_entry"]
 
@@ -65,7 +66,7 @@ def _map(table: Table, key: str, args: tuple[str, ...]) -> tuple[str | None, Rea
     assert table.names is not None
     added = table.names.add(key, True, wildcards="hostnames" in table.seen)
     if added == "conflict":
-        return f'conflicting parameter "{key}"', value
+        return f'conflicting parameter "{lower(key)}"', value  # nginx has put it in lower case by then
     return (f'invalid hostname or wildcard "{key}"' if added == "invalid" else None), value
 
 

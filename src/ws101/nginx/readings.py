@@ -193,7 +193,7 @@ def _try_files(args: tuple[str, ...]) -> Reading:
     if compiled.error or not args[-1].startswith("="):
         return compiled
     code = args[-1][1:]
-    return compiled if is_number(code) and int(code) <= 999 else Reading(f'invalid code "{code}"')
+    return compiled if is_number(code) and int(code) <= 999 else Reading(f'invalid code "={code}"')
 
 
 def _server_name(args: tuple[str, ...]) -> Reading:
