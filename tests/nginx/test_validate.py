@@ -229,8 +229,10 @@ def test_an_unlisted_directive_is_unknown_where_the_modules_are_not_known() -> N
     report = check(config, (Build((1, 22, 1)),))
     assert not report.problems
     assert [u.reason for u in report.unknown if "frobnicate" in u.reason] == [
-        'nginx may refuse this: unknown directive "frobnicate" '
-        "(a module or a file that is not known here may know better)"
+        (
+            'nginx may refuse this: unknown directive "frobnicate" '
+            "(a module or a file that is not known here may know better)"
+        )
     ]
     report = check(config, (PLAIN,))
     assert [(problem.message, problem.line) for problem in report.problems] == [

@@ -18,16 +18,13 @@ from ws101.syntax import parse, tokens
 from ws101.text import Source
 
 BUILDS = (Build((1, 22, 1)), Build((1, 31, 4)))
-REQUEST = Request(
-    "GET",
-    "/ws/a?b=c",
-    (
-        ("Host", "chat.example.com"),
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-    ),
+_HEADERS = (
+    ("Host", "chat.example.com"),
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Version", "13"),
 )
+REQUEST = Request("GET", "/ws/a?b=c", headers=_HEADERS)
 WHOLE = configurations()
 
 
