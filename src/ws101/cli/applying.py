@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 
-from ws101.cli.changing import ApplyOptions, apply_fix
+import click
+
+from ws101.changes import compare_configs
+from ws101.cli.changing import ApplyOptions, Change, change_of, get_ready
 from ws101.cli.console import Console
 from ws101.cli.inputs import Loaded
 from ws101.cli.showing import show_diff
 from ws101.fix import FixResult
-from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack
+from ws101.host.journal import state_folder
+from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack, advice
 from ws101.host.proof import LiveProof, Measured, Watched
 from ws101.report.json.base import Json, dump
 from ws101.report.json.fix import apply, fixed
+from ws101.report.terminal.changes import meaning
 from ws101.report.terminal.fix import Ending, StepLine, ending, notes
+from ws101.report.terminal.plan import reach
 from ws101.text import printable
 
-__all__ = ["apply_and_report", "as_json", "class_of", "ending_of", "steps_of"]
+__all__ = [
+    "apply_and_report",
+    "as_json",
+    "carry_out",
+    "class_of",
+    "ending_of",
+    "exit_code",
+    "show_advice",
+    "steps_of",
+]
 
 _EXIT_CODES = {
     "proven": 0,
@@ -40,24 +56,66 @@ _WORDS = {
 
 
 def apply_and_report(
-    loaded: Loaded, result: FixResult, options: ApplyOptions, *, out: Console, console: Console, output: str
+    loaded: Loaded,
+    result: FixResult,
+    options: ApplyOptions,
+    *,
+    out: Console,
+    console: Console,
+    output: str,
+    yes: bool = False,
 ) -> int:
-    """Apply and report; the exit code: 0 proven, 1 delivered or put back, 2 not started."""
+    """Apply fixes and report; the exit code: 0 proven, 1 delivered or put back, 2 not started."""
     human = output != "json"
     if human:
         show_diff(loaded, result, out)
         console.write(notes(result, loaded.subject, console.style) + "\n")
-    outcome, proof = apply_fix(loaded, result, options, _progress(console) if human else None)
-    digests = _digests(result) if isinstance(outcome, Applied) else ()
-    class_ = class_of(outcome, proof)
-    if human:
-        undo = f"ws101 undo {outcome.id}" if isinstance(outcome, Applied) else ""
-        console.write(ending(steps_of(outcome), ending_of(outcome, proof), digests, console.style, undo=undo))
-    else:
+    outcome, proof = carry_out(change_of(loaded, result), options, console=console, human=human, yes=yes)
+    digests = _digests(result.texts) if isinstance(outcome, Applied) else ()
+    if not human:
         applied = as_json(outcome, proof, digests)
         written = tuple(result.texts) if isinstance(outcome, Applied) else ()
         out.write_data(dump(fixed(result, loaded.subject, written=written, applied=applied)))
-    return _EXIT_CODES[class_] or (1 if result.has_errors else 0)
+    return exit_code(outcome, proof) or (1 if result.has_errors else 0)
+
+
+def carry_out(
+    change: Change, options: ApplyOptions, *, console: Console, human: bool, yes: bool
+) -> tuple[Outcome, LiveProof]:
+    """Say what the change means and touches, ask, make it, and say how it went."""
+    ready = get_ready(change, options, _progress(console) if human else None)
+    asking = not yes and console.stream.isatty() and sys.stdin.isatty()
+    if human or asking:
+        console.write(meaning_of(change, console) + reach(ready.reach, console.style))
+    if asking and not click.confirm("\nApply it?", err=True):
+        outcome: Outcome = NotStarted((), "you said no")
+    else:
+        outcome = ready.transaction.run()
+    if human:
+        undo = f"ws101 undo {outcome.id}" if isinstance(outcome, Applied) else ""
+        digests = _digests({path: new for path, (_, new) in change.edits.items()}) if undo else ()
+        console.write(ending(steps_of(outcome), ending_of(outcome, ready.proof), digests, console.style, undo=undo))
+        show_advice(outcome, console)
+    return outcome, ready.proof
+
+
+def meaning_of(change: Change, console: Console) -> str:
+    """The routes whose outcome changes, from the model."""
+    found = compare_configs(change.loaded.config, change.config, change.loaded.builds)
+    return meaning(found, console.style) + "\n"
+
+
+def show_advice(outcome: Outcome, console: Console) -> None:
+    """What to do where not everything could be put back."""
+    if isinstance(outcome, RolledBack) and outcome.trouble:
+        kept = str(state_folder() / "changes" / outcome.id)
+        for line in advice(outcome.trouble, kept):
+            console.write(f"  {console.style.paint('good', 'help')}: {printable(line, limit=400)}")
+
+
+def exit_code(outcome: Outcome, proof: LiveProof | None = None) -> int:
+    """0 proven, kept or taken back; 1 delivered or put back; 2 not started, or not as it was."""
+    return _EXIT_CODES[class_of(outcome, proof)]
 
 
 def _progress(console: Console) -> Callable[[str, Watched, Measured], None]:
@@ -82,7 +140,7 @@ def class_of(outcome: Outcome, proof: LiveProof | None = None) -> str:
         return "undone"
     if proof.delivered:
         return "delivered"
-    return "proven" if outcome.proven else "unproven"
+    return "proven" if outcome.proven and not proof.silent else "unproven"
 
 
 def ending_of(outcome: Outcome, proof: LiveProof | None = None) -> Ending:
@@ -91,7 +149,7 @@ def ending_of(outcome: Outcome, proof: LiveProof | None = None) -> Ending:
     said = outcome.reason if proof is not None else "the files are as they were before the change"
     if isinstance(outcome, RolledBack | NotStarted):
         said = outcome.reason
-    if proof is not None and proof.delivered:
+    if isinstance(outcome, Applied) and proof is not None and proof.delivered:
         said = f"{'; '.join(proof.delivered)}; if it wants credentials, pass --header"
     if isinstance(outcome, RolledBack) and not outcome.restored:
         said = f"{said}; {outcome.trouble}"
@@ -112,5 +170,7 @@ def as_json(outcome: Outcome, proof: LiveProof | None, digests: tuple[tuple[str,
     return apply(class_of(outcome, proof), said, steps_of(outcome), change=change, digests=digests)
 
 
-def _digests(result: FixResult) -> tuple[tuple[str, str], ...]:
-    return tuple((hashlib.sha256(t.encode("latin-1")).hexdigest(), path) for path, t in result.texts.items())
+def _digests(files: Mapping[str, str | bytes | None]) -> tuple[tuple[str, str], ...]:
+    """SHA-256 and name of every file that was written."""
+    contents = {path: data.encode("latin-1") if isinstance(data, str) else data for path, data in files.items()}
+    return tuple((hashlib.sha256(data).hexdigest(), path) for path, data in contents.items() if data is not None)

@@ -1,4 +1,4 @@
-"""A fix for the running nginx: which one it is, what has to be proven, and the transaction."""
+"""A change of the running nginx: which one it is, what has to be proven, what a reload touches, and the transaction."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ws101.cli.inputs import Loaded
-from ws101.cli.machine import Found, on_this_machine
-from ws101.cli.writing import byte_changes, writable
+from ws101.cli.machine import Found, on_this_machine, stale_files
+from ws101.cli.writing import Changes, byte_changes, writable
 from ws101.errors import NginxError
 from ws101.fix import FixResult
+from ws101.host.connections import connections_of
 from ws101.host.files import DiskFiles, os_path
-from ws101.host.outcome import Outcome
 from ws101.host.process import compiled
-from ws101.host.proof import LiveProof, Measured, Watched, watch
+from ws101.host.proof import LiveProof, Measured, Watched, meant, watch
 from ws101.host.target import Target
 from ws101.host.transaction import Transaction
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.trace import forward
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
+from ws101.report.terminal.plan import Reach
 from ws101.rules.base.urls import handshake_request
 
-__all__ = ["ApplyOptions", "apply_fix", "changed_routes"]
+__all__ = ["ApplyOptions", "Change", "Ready", "change_of", "changed_routes", "get_ready"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,34 +49,86 @@ class ApplyOptions:
     reload_command: tuple[str, ...] = ()
 
 
-def apply_fix(
-    loaded: Loaded,
-    result: FixResult,
-    options: ApplyOptions,
-    on_measured: Callable[[str, Watched, Measured], None] | None = None,
-) -> tuple[Outcome, LiveProof]:
-    """Back up, write, test, reload, prove; or put back.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change to make.
+
+    Args:
+        loaded: The configuration as it is.
+        config: As it will be.
+        disk: Where its files lie.
+        edits: The bytes before and afterwards, by file name.
+        title: What it is, for the history.
+        own: Whether it is our own fix: then no other request may be answered otherwise; else the model says which may.
+    """
+
+    loaded: Loaded
+    config: Config
+    disk: DiskFiles
+    edits: Changes
+    title: str
+    own: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A change that only has to be confirmed: its transaction, its proof, and what its reload touches."""
+
+    transaction: Transaction
+    proof: LiveProof
+    reach: Reach
+
+
+def change_of(loaded: Loaded, result: FixResult) -> Change:
+    """The change that fixes are.
 
     Raises:
         InputError: As `writable`.
+    """
+    title = "; ".join(dict.fromkeys(item.fix.title for item in result.applied))
+    return Change(loaded, result.config, writable(loaded, result), byte_changes(loaded, result), title)
+
+
+def get_ready(
+    change: Change,
+    options: ApplyOptions,
+    on_measured: Callable[[str, Watched, Measured], None] | None = None,
+) -> Ready:
+    """Find the nginx, and what has to be proven.
+
+    Raises:
         NginxError: If no nginx runs this configuration.
         ApplyError: If its program is hidden from us.
     """
-    disk = writable(loaded, result)
-    target = _target(loaded, disk, options)
+    loaded = change.loaded
+    found = loaded.found or _running(change.disk.disk_name(loaded.config.path))
+    target = _target(loaded, change.disk, options, found)
     build = loaded.builds[0]
-    aimed = changed_routes(loaded.config, result.config, build)
-    watched = watch(result.config, build, aimed, options.urls)
+    watched = watch(change.config, build, changed_routes(loaded.config, change.config, build), options.urls)
+    if not change.own:
+        watched = meant(watched, loaded.config, change.config, build)
     watched = tuple(replace(item, options=options.handshake) if item.aimed else item for item in watched)
     proof = LiveProof(watched, options.require_101, options.unproven, on_measured)
     digests = {path: hashlib.sha256(source.data).hexdigest() for path, source in loaded.config.sources.items()}
-    title = "; ".join(dict.fromkeys(item.fix.title for item in result.applied))
-    return Transaction(target, byte_changes(loaded, result), proof, title=title, loaded=digests).run(), proof
+    transaction = Transaction(target, change.edits, proof, title=change.title, loaded=digests)
+    return Ready(transaction, proof, _reach(loaded.config, target, found))
 
 
-def _target(loaded: Loaded, disk: DiskFiles, options: ApplyOptions) -> Target:
+def _reach(config: Config, target: Target, found: Found | None) -> Reach:
+    """What a reload touches; the files tell what runs only if none was changed since it was loaded."""
+    open_now = connections_of(target.master.pid) if target.master is not None else None
+    placed = config.main.first("worker_shutdown_timeout")
+    stale = found is None or found.master is None or bool(stale_files(found, config))
+    return Reach(
+        open_now.clients if open_now else None,
+        open_now.backends if open_now else None,
+        placed.args[0] if placed is not None and placed.args else "",
+        not stale,
+    )
+
+
+def _target(loaded: Loaded, disk: DiskFiles, options: ApplyOptions, found: Found | None) -> Target:
     """The nginx that runs this configuration."""
-    found = loaded.found or _running(disk.disk_name(loaded.config.path))
     test, reload = options.test_command, options.reload_command
     if found is not None and found.master is not None:
         target = Target.of(found.master, compiled(found.binary.version_text))

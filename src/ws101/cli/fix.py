@@ -12,7 +12,7 @@ import click
 from ws101.cli.console import Console
 from ws101.cli.group import program_path
 from ws101.cli.inputs import Inputs, Loaded
-from ws101.cli.options import header_option, nginx_options, output_options, rule_options, url_option
+from ws101.cli.options import header_option, nginx_options, output_options, proof_options, rule_options, url_option
 from ws101.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,12 +37,7 @@ __all__ = ["command"]
 @click.option("--idle-timeout", default="86400s", show_default=True, metavar="TIME", help="For proxy_read_timeout.")
 @click.option("--unsafe", is_flag=True, help="Also fixes that change other requests.")
 @rule_options
-@click.option("--require-101", is_flag=True, help="With --apply: accept nothing but a 101.")
-@click.option("--unproven", is_flag=True, help="With --apply: go on although the backend does not answer.")
-@click.option(
-    "--test-command", metavar="COMMAND", help="With --apply: instead of nginx -t; {conf} is the file to test."
-)
-@click.option("--reload-command", metavar="COMMAND", help="With --apply: instead of a signal or systemd.")
+@proof_options
 @header_option
 @nginx_options
 @output_options("json")
@@ -57,6 +52,7 @@ def command(
     unsafe: bool,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
+    yes: bool,
     require_101: bool,
     unproven: bool,
     test_command: str | None,
@@ -101,7 +97,7 @@ def command(
             tuple(shlex.split(test_command or "")),
             tuple(shlex.split(reload_command or "")),
         )
-        return apply_and_report(loaded, result, how, out=out, console=notes, output=output)
+        return apply_and_report(loaded, result, how, out=out, console=notes, output=output, yes=yes)
     written = _write(loaded, result) if write and result.texts else ()
     _report(loaded, result, written=written, urls=urls, out=out, notes=notes, output=output)
     return 1 if result.has_errors or result.report.problems else 0

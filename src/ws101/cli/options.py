@@ -135,3 +135,4 @@ proof_options = _joined(
     ),
     click.option("--reload-command", metavar="COMMAND", help="When applying: instead of a signal or systemd."),
 )
+"""How a change is applied."""

@@ -22,6 +22,7 @@ def run(args: Sequence[str] | None) -> int:
     given = list(sys.argv[1:] if args is None else args)
     errors = Console.of(sys.stderr)
     try:
+        _notice(errors, given)
         code = _invoke(given)
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
@@ -36,6 +37,23 @@ def run(args: Sequence[str] | None) -> int:
     except Exception as error:
         return _defect(errors, error)
     return code if isinstance(code, int) else 0
+
+
+def _notice(console: Console, given: list[str]) -> None:
+    """Say that a change was interrupted, whatever command is run; nothing is read if none was ever made."""
+    from ws101.host.state import state_folder
+
+    with contextlib.suppress(OSError):
+        if "--recover" in given or "_WS101_COMPLETE" in os.environ or not any((state_folder() / "changes").iterdir()):
+            return
+        from ws101.host.recovery import left_over
+
+        for change in left_over():
+            style = console.style
+            console.write(
+                f"{style.paint('warning', 'warning')}: the change {change.id} was interrupted\n"
+                f"  {style.paint('good', 'help')}: {PROGRAM} undo --recover finishes it or takes it back"
+            )
 
 
 def _invoke(given: list[str]) -> object:

@@ -9,26 +9,33 @@ import click
 
 from ws101.cli.console import Console
 from ws101.cli.options import output_options
+from ws101.errors import UsageError
 
 __all__ = ["command"]
 
 
 @click.command()
 @click.argument("change", required=False, default="")
-@click.option("--list", "listing", is_flag=True, help="Show every change, the last one first.")
+@click.option("--list", "listing", is_flag=True, help="Show every change with its proof, the last one first.")
+@click.option("--recover", "recovering", is_flag=True, help="Finish or take back a change that was interrupted.")
 @output_options("json")
-def command(*, change: str, listing: bool, output: str, color: str) -> int:
-    r"""Take back what fix --apply changed: the last change, or CHANGE; nginx is reloaded.
+def command(*, change: str, listing: bool, recovering: bool, output: str, color: str) -> int:
+    r"""Take back what fix --apply or apply changed: the last change, or CHANGE; nginx is reloaded.
 
     \b
     Examples:
       ws101 undo --list
       sudo ws101 undo
+      sudo ws101 undo --recover
     """
     console = Console.of(sys.stdout, color)
+    if listing + recovering + bool(change) > 1:
+        raise UsageError("CHANGE, --list and --recover exclude each other", help="give one of them")
     if listing:
         return _list(console, output)
-    from ws101.cli.applying import as_json, class_of, ending_of, steps_of
+    if recovering:
+        return _recover(console, output)
+    from ws101.cli.applying import as_json, ending_of, exit_code, show_advice, steps_of
     from ws101.host.transaction import undo
 
     outcome = undo(change=change)
@@ -41,7 +48,8 @@ def command(*, change: str, listing: bool, output: str, color: str) -> int:
         from ws101.report.terminal.fix import ending
 
         console.write(ending(steps_of(outcome), ending_of(outcome), (), console.style))
-    return {"not-started": 2, "damaged": 2, "rolled-back": 1}.get(class_of(outcome), 0)
+        show_advice(outcome, console)
+    return exit_code(outcome)
 
 
 def _list(console: Console, output: str) -> int:
@@ -50,18 +58,39 @@ def _list(console: Console, output: str) -> int:
     changes = history()[::-1]
     if output == "json":
         from ws101.report.json.base import dump
+        from ws101.report.json.fix import history as report
 
-        rows = [
-            {"change": c.id, "at": c.at, "title": c.title, "state": c.state, "files": [f.path for f in c.files]}
-            for c in changes
-        ]
-        console.write_data(dump({"schema": "ws101/undo/1", "changes": rows}))
+        console.write_data(dump(report(changes)))
         return 0
-    from ws101.report.style import columns
+    from ws101.report.terminal.history import history as as_text
+
+    shown = [(time.strftime("%Y-%m-%d %H:%M", time.localtime(change.at)), change) for change in changes]
+    console.write(as_text(shown, console.style))
+    return 0
+
+
+def _recover(console: Console, output: str) -> int:
+    from ws101.host.journal import state_folder
+    from ws101.host.outcome import advice
+    from ws101.host.recovery import recover
     from ws101.text import printable
 
-    table = [
-        (c.id, time.strftime("%Y-%m-%d %H:%M", time.localtime(c.at)), c.state, printable(c.title)) for c in changes
-    ]
-    console.write("\n".join(columns(table)) or "no change was ever made")
-    return 0
+    done = recover()
+    if output == "json":
+        from ws101.report.json.base import dump
+        from ws101.report.json.fix import recovered
+
+        console.write_data(dump(recovered(done)))
+        return 2 if any(one.trouble for one in done) else 0
+    for one in done:
+        said = {
+            "finished": "was proven before it was interrupted: finished",
+            "cleaned": "had written nothing: cleaned up",
+        }
+        what = said.get(one.action, "the files are as they were, and nginx runs them" * (not one.trouble))
+        console.write(f"{one.id}  {printable(what or one.trouble, limit=400)}")
+        for line in advice(one.trouble, str(state_folder() / "changes" / one.id)) if one.trouble else ():
+            console.write(f"  {console.style.paint('good', 'help')}: {printable(line, limit=400)}")
+    if not done:
+        console.write("no change was interrupted")
+    return 2 if any(one.trouble for one in done) else 0

@@ -11,9 +11,10 @@ from ws101.fix import FixResult
 from ws101.host.files import DiskFiles
 from ws101.host.writing import Pending, commit, discard, prepare, put_back, refused
 
-__all__ = ["byte_changes", "writable", "write_files"]
+__all__ = ["Changes", "byte_changes", "writable", "write_files"]
 
 Changes = Mapping[str, tuple[bytes | None, bytes | None]]
+"""By file name: the bytes before (None: no such file) and afterwards (None: removed)."""
 
 
 def byte_changes(loaded: Loaded, result: FixResult) -> Changes:

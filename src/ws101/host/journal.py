@@ -28,6 +28,7 @@ from typing import cast
 
 from ws101.errors import ApplyError
 from ws101.host.files import os_path
+from ws101.host.state import state_folder
 
 __all__ = [
     "CLOSED",
@@ -95,6 +96,11 @@ class Change:
     proof: str
     files: tuple[FileRecord, ...]
     undoes: str = ""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The files' names as the caller knows them."""
+        return tuple(file.path for file in self.files)
 
 
 class Journal:
@@ -223,19 +229,6 @@ class Journal:
             self.files,
             str(begin.get("undoes", "")),
         )
-
-
-def state_folder(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Where changes are remembered: the folder named, else ``$WS101_STATE``, else ``/var/lib/ws101`` for root, else
-    ``$XDG_STATE_HOME/ws101`` or ``~/.local/state/ws101``.
-    """
-    named = explicit or os.environ.get("WS101_STATE")
-    if named:
-        return Path(named).absolute()
-    if os.geteuid() == 0:
-        return Path("/var/lib/ws101")
-    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(base).expanduser() / "ws101"
 
 
 @contextlib.contextmanager

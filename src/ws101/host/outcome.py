@@ -102,6 +102,7 @@ class NotStarted:
 
 
 Outcome = Applied | RolledBack | NotStarted
+"""What became of a change."""
 
 
 _ADVICE = (

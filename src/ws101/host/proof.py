@@ -7,7 +7,7 @@ what a client must see afterwards.  Success is a 101, or that same answer.  A ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ws101.errors import Ws101Error
 from ws101.host.doctor import arrival_of, backend_address
@@ -16,13 +16,14 @@ from ws101.host.outcome import Verdict
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.locations import location_name
-from ws101.nginx.outcome import Forwarded, Trace
+from ws101.nginx.outcome import Forwarded, Outcome, Trace
 from ws101.nginx.servers import Group, listeners
 from ws101.nginx.trace import trace
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import ORDINARY, HandshakeOptions, build_request
+from ws101.rules.base.urls import plain_request
 
-__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "reach", "watch"]
+__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "meant", "reach", "watch"]
 
 _WILDCARD = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, never bound
 
@@ -37,6 +38,7 @@ class Watched:
         aimed: Whether the fix is about it: then its handshake must work afterwards.
         forwarded: What the fixed model predicts to reach its backend.
         options: How the handshake is made.
+        meant: Whether other answers are what the change is for: then only what the model predicts is asked for.
     """
 
     endpoint: Endpoint
@@ -44,6 +46,7 @@ class Watched:
     aimed: bool
     forwarded: Forwarded | None = None
     options: HandshakeOptions = ORDINARY
+    meant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class LiveProof:
     new: dict[str, Measured] = field(default_factory=dict)
     backend: dict[str, int | None] = field(default_factory=dict)
     delivered: list[str] = field(default_factory=list)
+    silent: list[str] = field(default_factory=list)
 
     def before(self) -> Verdict:
         """Measure the old behaviour, and ask the backends what they will answer."""
@@ -83,6 +87,7 @@ class LiveProof:
                 silent = self._ask_backend(watched)
                 if silent and not self.unproven:
                     return Verdict(False, silent)
+                self.silent += [silent] if silent else []
             self.old[watched.endpoint.url] = self._measure("before", watched)
         return Verdict(True, f"{len(self.watched)} routes measured")
 
@@ -112,10 +117,10 @@ class LiveProof:
                 if reason:
                     return Verdict(False, reason)
                 proven.append(f"{url} answers {now.status}")
-            worse = _got_worse(self.old.get(url), now, watched.aimed)
+            worse = self._got_worse(watched, now)
             if worse:
                 return Verdict(False, f"{url} got worse: {worse}")
-        return Verdict(True, "; ".join(proven) or "every route answers as before")
+        return Verdict(True, "; ".join([*proven, *self.silent]) or "every route answers as before")
 
     def _shortfall(self, url: str, now: Measured) -> str:
         """Why a fixed route is not proven; empty if it is."""
@@ -128,6 +133,15 @@ class LiveProof:
         if wanted is None and self.unproven:
             return ""
         return f"the handshake with {url} still fails: {now.message}"
+
+    def _got_worse(self, watched: Watched, now: Measured) -> str:
+        """What a route no longer does; what is meant to change may, but for a handshake that worked."""
+        old = self.old.get(watched.endpoint.url)
+        if not watched.meant:
+            return _got_worse(old, now, watched.aimed)
+        if old is not None and old.works and not now.works and not self.unproven:
+            return f"its handshake worked, and now: {now.message} (if that is meant, say --unproven)"
+        return ""
 
     def after_rollback(self) -> Verdict:
         """Whether every route answers as before the change."""
@@ -213,6 +227,33 @@ def _place(scope: Scope) -> tuple[int, tuple[str, ...]]:
     servers = scope.config.servers
     number = servers.index(scope.server) if scope.server in servers else -1
     return number, tuple(level.title for level in scope.outward if level.opener is not None)
+
+
+def meant(watched: Iterable[Watched], old: Config, new: Config, build: Build) -> tuple[Watched, ...]:
+    """The routes to measure, each told whether the model says that its answers change.
+
+    Args:
+        watched: What is measured.
+        old: The configuration before.
+        new: The configuration after.
+        build: The nginx it runs on.
+    """
+    return tuple(
+        replace(item, meant=_answers(old, build, item.endpoint) != _answers(new, build, item.endpoint))
+        for item in watched
+    )
+
+
+def _answers(config: Config, build: Build, endpoint: Endpoint) -> tuple[object, ...]:
+    """What the model says that clients get, to a handshake and to a plain request, as far as they can tell."""
+    requests = (build_request(endpoint, ORDINARY), plain_request(endpoint.target, endpoint.host_header))
+    return tuple(_told(trace(config, arrival_of(endpoint, request), build).outcome) for request in requests)
+
+
+def _told(outcome: Outcome) -> tuple[object, ...]:
+    forwarded = outcome.forwarded
+    where = forwarded.upstream.url if forwarded and forwarded.upstream else None
+    return outcome.kind, outcome.status, outcome.location, outcome.body, where, forwarded and forwarded.request
 
 
 def _inside(scope: Scope) -> tuple[Scope, ...]:

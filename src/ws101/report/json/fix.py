@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from ws101.fix import Applied, FixResult
 from ws101.report.diff import text_diff_lines
 from ws101.report.json.base import Json, finding, fix, nginx, span_start
 from ws101.report.subject import Subject
 from ws101.report.terminal.fix import StepLine
+from ws101.report.terminal.history import Past
 from ws101.report.texts import as_json_text
+from ws101.text import Source
 
-__all__ = ["apply", "fixed", "undo"]
+__all__ = ["applied", "apply", "fixed", "history", "recovered", "undo"]
 
 
 def fixed(result: FixResult, subject: Subject, *, written: Sequence[str] = (), applied: Json | None = None) -> Json:
@@ -84,6 +87,72 @@ def apply(
     }
 
 
+def applied(texts: Mapping[str, str], sources: Mapping[str, Source], ending: Json | None) -> Json:
+    """``ws101/apply/1``.
+
+    Args:
+        texts: The new text of every file that changes, by name; empty for one that is removed.
+        sources: The files before.
+        ending: How applying went (see `apply`); None if there was nothing to change.
+    """
+    changed = [
+        {
+            "file": as_json_text(path),
+            "created": path not in sources,
+            "diff": as_json_text("".join(text_diff_lines(sources, {path: text}))),
+        }
+        for path, text in texts.items()
+    ]
+    class_ = "nothing-to-change" if ending is None else str(ending["class"])
+    return {"schema": "ws101/apply/1", "class": class_, "changed": changed, "applied": ending}
+
+
 def undo(applied: Json) -> Json:
     """``ws101/undo/1``."""
     return {"schema": "ws101/undo/1", **applied}
+
+
+class Dated(Past, Protocol):
+    """A change with the time it began, in seconds since the epoch."""
+
+    @property
+    def at(self) -> float:
+        """When it began."""
+
+
+class Recovery(Protocol):
+    """What was done about an interrupted change (see ``ws101.host.recovery.Recovered``)."""
+
+    @property
+    def id(self) -> str:
+        """The change."""
+
+    @property
+    def action(self) -> str:
+        """``finished``, ``put back`` or ``cleaned``."""
+
+    @property
+    def trouble(self) -> str:
+        """What is not as it was."""
+
+
+def history(changes: Sequence[Dated]) -> Json:
+    """``ws101/undo/1`` of ``undo --list``: every change, in the order given."""
+    rows = [
+        {
+            "change": change.id,
+            "at": change.at,
+            "title": as_json_text(change.title),
+            "state": change.state,
+            "proof": as_json_text(change.proof),
+            "files": [as_json_text(path) for path in change.paths],
+        }
+        for change in changes
+    ]
+    return {"schema": "ws101/undo/1", "changes": rows}
+
+
+def recovered(done: Sequence[Recovery]) -> Json:
+    """``ws101/undo/1`` of ``undo --recover``: what was done about each interrupted change."""
+    rows = [{"change": one.id, "action": one.action, "trouble": as_json_text(one.trouble)} for one in done]
+    return {"schema": "ws101/undo/1", "recovered": rows}

@@ -1,0 +1,318 @@
+"""Applying a change made elsewhere, what is said before, taking it back, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.cli.support import Done, environment, mismatches, ws101
+from ws101.cli.copied import Copy
+from ws101.errors import InputError
+from ws101.host.binary import find_nginx
+from ws101.host.files import DiskFiles
+from ws101.host.journal import Journal, new_id
+from ws101.lab.backends import StoryApp
+from ws101.lab.nginx import Nginx, wrap
+from ws101.lab.ports import free_ports
+
+SITE = """\
+server {{
+    listen 127.0.0.1:{port};
+    location = /page {{ return 200 "a page"; }}
+    location /ws {{
+        proxy_pass http://127.0.0.1:{backend};
+        proxy_read_timeout 1h;
+    }}
+}}
+"""
+GOOD = """\
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection $connection_upgrade;
+"""
+MAP = "map $http_upgrade $connection_upgrade {\n    default upgrade;\n    '' close;\n}\n"
+
+
+@dataclass
+class Running:
+    """A running nginx, a copy of its folder, and a state folder."""
+
+    nginx: Nginx
+    copy: Path
+    state: Path
+    port: int
+
+    def apply(self, *more: str) -> Done:
+        return self.ws101("apply", str(self.copy), "--to", str(self.nginx.conf_path), *more)
+
+    def ws101(self, *args: str) -> Done:
+        return ws101(*args, WS101_STATE=str(self.state))
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.copy / name).read_text()
+        assert old in text
+        (self.copy / name).write_text(text.replace(old, new))
+
+    def mend(self) -> None:
+        self.edit("sites-available/site", "        proxy_read", f"{GOOD}        proxy_read")
+        (self.copy / "conf.d/map.conf").write_text(MAP)
+
+    def contents(self) -> dict[str, bytes]:
+        found = [path for path in self.nginx.dir.rglob("*") if path.is_file() and path.suffix in ("", ".conf")]
+        return {str(path): path.read_bytes() for path in found}
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    (port,) = free_ports(1)
+    binary = find_nginx()
+    assert binary is not None
+    with StoryApp() as backend, contextlib.ExitStack() as held:
+        folder = tmp_path / "nginx"
+        folder.mkdir()
+        text = wrap("include conf.d/*.conf; include sites-enabled/*;\n", binary=binary)
+        files = {
+            "nginx.conf": text,
+            "conf.d/log.conf": "log_not_found off;\n",
+            "sites-available/site": SITE.format(port=port, backend=backend.port),
+        }
+        nginx = Nginx(files, binary=binary, directory=folder)
+        (folder / "sites-enabled").mkdir()
+        (folder / "sites-enabled/site").symlink_to(folder / "sites-available/site")
+        copy = tmp_path / "new"
+        shutil.copytree(folder, copy, symlinks=True)
+        held.enter_context(nginx)
+        yield Running(nginx, copy, tmp_path / "state", port)
+
+
+def test_a_change_made_in_a_copy_is_applied_proven_and_taken_back(running: Running) -> None:
+    before = running.contents()
+    running.mend()
+    done = running.apply("--url", f"ws://127.0.0.1:{running.port}/ws")
+    assert done.code == 0, done.err + done.out
+    assert "+++ " in done.out
+    assert "a WebSocket handshake now arrives" in done.err
+    assert "0 connections" in done.err or "no connection is open now" in done.err
+    assert "PROVEN" in done.err
+    assert (running.nginx.dir / "sites-enabled/site").is_symlink()
+    assert b"$connection_upgrade" in (running.nginx.dir / "sites-available/site").read_bytes()
+    listed = running.ws101("undo", "--list")
+    assert "proof: " in listed.out
+    assert "answers 101" in listed.out
+    rows = running.ws101("undo", "--list", "--format", "json").json["changes"]
+    shape = [{"change": str, "at": float, "title": str, "state": "applied", "proof": str, "files": [str]}]
+    assert mismatches(rows, shape) == []
+    again = running.apply()
+    assert again.code == 0
+    assert "nothing to change" in again.err
+    undone = running.ws101("undo")
+    assert undone.code == 0, undone.out
+    assert running.contents() == before
+
+
+def test_a_websocket_that_worked_and_works_no_longer_is_put_back(running: Running) -> None:
+    running.mend()
+    assert running.apply().code == 0
+    before = running.contents()
+    running.edit("sites-available/site", GOOD, "")
+    done = running.apply("--format", "json")
+    assert done.code == 1
+    assert done.json["class"] == "rolled-back"
+    assert "its handshake worked, and now" in done.json["applied"]["reason"]
+    assert running.contents() == before
+    meant = running.apply("--format", "json", "--unproven")
+    assert meant.json["class"] == "delivered"
+
+
+def test_a_backend_that_does_not_answer_is_never_called_proven(running: Running) -> None:
+    before = running.contents()
+    running.edit("sites-available/site", 'return 200 "a page"', "proxy_pass http://127.0.0.1:1")
+    done = running.apply("--format", "json")
+    assert done.code == 2
+    assert "does not answer" in done.json["applied"]["reason"]
+    assert running.contents() == before
+    assert running.apply("--format", "json", "--unproven").json["class"] == "unproven"
+
+
+def test_what_the_change_is_meant_to_change_is_not_called_worse(running: Running) -> None:
+    running.edit("sites-available/site", 'return 200 "a page"', "return 404")
+    done = running.apply("--format", "json")
+    assert done.code == 0, done.out + done.err
+    assert done.json["class"] == "proven"
+    assert list(done.json) == ["schema", "class", "changed", "applied"]
+    assert done.json["schema"] == "ws101/apply/1"
+
+
+def test_what_nginx_refuses_is_not_written(running: Running) -> None:
+    before = running.contents()
+    running.edit("sites-available/site", "return 200", "retrun 200")
+    done = running.apply("--format", "json")
+    assert done.code == 2
+    assert done.json["class"] == "not-started"
+    assert "retrun" in done.json["applied"]["reason"]
+    assert running.contents() == before
+
+
+def test_a_file_that_the_copy_lacks_is_removed_but_never_through_a_symlink(running: Running) -> None:
+    (running.copy / "conf.d/log.conf").unlink()
+    done = running.apply("--format", "json")
+    assert done.code == 0, done.out + done.err
+    assert not (running.nginx.dir / "conf.d/log.conf").exists()
+    (running.copy / "sites-enabled/site").unlink()
+    refused = running.apply()
+    assert refused.code == 2
+    assert "it is a symlink that the copy does not have" in refused.err
+    assert (running.nginx.dir / "sites-available/site").exists()
+
+
+@pytest.mark.parametrize(("target", "said"), [("/etc/passwd", "leads out"), ("../../../etc/passwd", "leads out")])
+def test_a_symlink_that_leads_out_of_the_copy_is_refused_and_not_read(running: Running, target: str, said: str) -> None:
+    (running.copy / "conf.d/zz.conf").symlink_to(target)
+    done = running.apply()
+    assert done.code == 2
+    assert said in done.err
+    assert "root:" not in done.out + done.err
+
+
+def test_a_symlink_loop_in_the_copy_ends(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(InputError, match="loop"):
+        Copy("/etc/nginx", str(tmp_path), DiskFiles()).read("/etc/nginx/a")
+
+
+def test_a_file_of_the_copy_that_turns_into_a_symlink_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, inside = tmp_path / "secret", tmp_path / "copy/x.conf"
+    secret.write_text("secret")
+    inside.parent.mkdir()
+    inside.symlink_to(secret)
+    copy = Copy("/etc/nginx", str(inside.parent), DiskFiles())
+    monkeypatch.setattr(Copy, "_next", lambda *_: None)  # it was a file when it was looked at
+    with pytest.raises(Exception, match="symlink"):
+        copy.read("/etc/nginx/x.conf")
+
+
+@pytest.mark.parametrize("folder", ["nowhere", "."])
+def test_a_folder_that_is_no_copy_is_refused(running: Running, folder: str) -> None:
+    done = running.ws101("apply", str(running.copy / "conf.d" / folder), "--to", str(running.nginx.conf_path))
+    assert done.code == 2
+    assert "has no nginx.conf" in done.err
+    itself = running.ws101("apply", str(running.nginx.dir), "--to", str(running.nginx.conf_path))
+    assert "is the configuration itself" in itself.err
+
+
+def test_the_open_connections_and_their_end_are_said_before(running: Running) -> None:
+    conf = running.nginx.conf_path
+    conf.write_text("worker_shutdown_timeout 10s;\n" + conf.read_text())
+    running.nginx.reload()
+    running.nginx.wait_reloaded()
+    (running.copy / "nginx.conf").write_text(conf.read_text())
+    running.mend()
+    with socket.create_connection(("127.0.0.1", running.port)) as idle:
+        idle.sendall(b"GET /page HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096)
+        done = running.apply()
+    said = " ".join(done.err.split())
+    assert "1 connections of clients and 0 to backends are open now" in said
+    assert "worker_shutdown_timeout 10s cuts those that are still open 10s after the reload" in said
+
+
+def answer_on_a_terminal(running: Running, keys: bytes) -> tuple[int, str]:
+    """Run ``apply`` on a terminal of its own and type something."""
+    command = [sys.executable, "-m", "ws101", "apply", str(running.copy), "--to", str(running.nginx.conf_path)]
+    ours, theirs = pty.openpty()
+    env = environment(WS101_STATE=str(running.state), TERM="dumb")
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as process:
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 4096):
+                seen += part
+                if keys and b"Apply it?" in seen:
+                    os.write(ours, keys)
+                    keys = b""
+        code = process.wait(30)
+    os.close(ours)
+    return code, seen.decode()
+
+
+def test_on_a_terminal_it_asks_first(running: Running) -> None:
+    before = running.contents()
+    running.mend()
+    code, said = answer_on_a_terminal(running, b"n\n")
+    assert code == 2
+    assert said.index("are open now" if "are open now" in said else "no connection") < said.index("Apply it?")
+    assert "you said no" in said
+    assert running.contents() == before
+    code, said = answer_on_a_terminal(running, b"y\n")
+    assert code == 0, said
+    assert "PROVEN" in said
+
+
+def interrupted_state(running: Running) -> str:
+    """What a change leaves that was killed before it had written anything."""
+    journal = Journal.create(running.state, new_id())
+    journal.append("begin", title="killed", folders=[])
+    return journal.id
+
+
+def test_every_command_says_that_a_change_was_interrupted(running: Running) -> None:
+    change = interrupted_state(running)
+    for args in (["check", str(running.nginx.conf_path)], ["rule"], ["undo", "--list"]):
+        done = running.ws101(*args)
+        assert f"the change {change} was interrupted" in done.err
+        assert "undo --recover" in done.err
+    done = running.ws101("undo", "--recover")
+    assert done.code == 0
+    assert (done.err, done.out) == ("", f"{change}  had written nothing: cleaned up\n")
+    assert running.ws101("undo", "--recover").out == "no change was interrupted\n"
+    assert running.ws101("rule").err == ""
+
+
+def test_a_killed_change_is_recovered_by_the_command(running: Running) -> None:
+    before = running.contents()
+    running.mend()
+    script = (
+        "import os, signal, sys; from ws101.host.transaction import Transaction as T;"
+        "old = T.__init__; T.__init__ = lambda self, *a, **k: old(self, *a, fault=lambda s:"
+        " os.kill(os.getpid(), signal.SIGKILL) if s == 'reload done' else None, **k);"
+        "from ws101.cli import main; main(sys.argv[1:])"
+    )
+    args = ["apply", str(running.copy), "--to", str(running.nginx.conf_path)]
+    env = environment(WS101_STATE=str(running.state))
+    killed = subprocess.run([sys.executable, "-c", script, *args], env=env, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert running.contents() != before
+    listed = running.ws101("undo", "--list", "--format", "json")
+    assert [row["state"] for row in json.loads(listed.out)["changes"]] == ["interrupted"]
+    done = running.ws101("undo", "--recover", "--format", "json")
+    assert done.code == 0, done.err
+    assert done.json["recovered"][0]["action"] == "put back"
+    assert running.contents() == before
+
+
+def test_taking_back_over_a_later_edit_is_refused_and_says_where_the_bytes_are(running: Running) -> None:
+    running.mend()
+    assert running.apply().code == 0
+    site = running.nginx.dir / "sites-available/site"
+    site.write_text(site.read_text() + "# later\n")
+    done = running.ws101("undo")
+    assert done.code == 2
+    said = " ".join(done.out.split())
+    assert "changed by someone else since that change" in said
+    assert str(running.state)[-20:] in done.out.replace("\n", "").replace(" ", "")
+    assert site.read_text().endswith("# later\n")
