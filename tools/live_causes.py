@@ -6,6 +6,7 @@ python -m tools.live_causes --parts   fetches the applications' libraries for No
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ page.
 
 def row(stage: Stage, told: Told) -> str:
     first = told.first
-    decided = ", ".join(f"`{name}`" for name in first.get("decided_by", [])) or "the configuration"
+    decided = ", ".join(f"`{_short(name)}`" for name in first.get("decided_by", [])) or "none needed"
     cells = [
         f"`{stage.rule}`",
         stage.how,
@@ -46,12 +47,8 @@ def row(stage: Stage, told: Told) -> str:
 
 
 def _short(text: str) -> str:
-    """Without the port numbers of the day."""
-    words = [
-        word if not word.rstrip(",;:").rpartition(":")[2].isdigit() else word.rpartition(":")[0] + ":PORT"
-        for word in text.split(" ")
-    ]
-    return " ".join(words)
+    """Without the ports and folders of the day."""
+    return re.sub(r"/tmp/[^/ ]+", "...", re.sub(r"(:|port )[0-9]{4,5}\b", r"\1PORT", text))
 
 
 def fetch_parts() -> int:

@@ -54,7 +54,7 @@ class Site:
 
     @property
     def command(self) -> tuple[str, ...]:
-        conf = ("--conf", str(self.conf)) if self.conf else ()
+        conf = ("--conf", str(self.conf)) if self.conf else ("--no-conf",)
         return (self.url, *conf, *self.args, "--format", "json")
 
 
@@ -143,22 +143,29 @@ class Parts:
         """A site whose one location is well configured, before a backend."""
         return self.site(f"proxy_pass http://{address}; {settings} {extra}", **options)
 
-    def certificate(self, name: str = "localhost", *, days: int = 30) -> tuple[Path, Path]:
-        """A self-signed certificate for a name and its key."""
+    def certificate(self, name: str, *, days: int = 30, signed: bool = False) -> tuple[Path, Path]:
+        """A certificate for a name and its key: self-signed, or signed by an authority that is trusted here."""
         if shutil.which("openssl") is None:
             raise Missing("openssl")
         stem = self.folder / f"{name.strip('*.')}{days}"
-        key, pem = stem.with_suffix(".key"), stem.with_suffix(".pem")
-        san = f"subjectAltName=IP:{name}" if name[0].isdigit() else f"subjectAltName=DNS:{name}"
-        _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days",
-             "30", "-keyout", str(key), "-out", str(pem), "-subj", f"/CN={name}", "-addext", san)  # fmt: skip
-        if days < 0:
-            _run("openssl", "x509", "-in", str(pem), "-signkey", str(key), "-days", str(days), "-out", str(pem),
-                 "-copy_extensions", "copyall")  # fmt: skip
+        key, pem, request = (stem.with_suffix(end) for end in (".key", ".pem", ".csr"))
+        if pem.exists():
+            return pem, key
+        kind = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(key))
+        names = ("-addext", f"subjectAltName={'IP' if name[0].isdigit() else 'DNS'}:{name}")
+        if not signed:
+            _openssl("req", "-x509", *kind, "-out", str(pem), "-days", str(days), "-subj", f"/CN={name}", *names)
+            return pem, key
+        authority, authority_key = self.certificate("authority.example", days=60)
+        os.environ["SSL_CERT_FILE"] = str(authority)
+        self.stack.callback(os.environ.pop, "SSL_CERT_FILE", None)
+        _openssl("req", *kind, "-out", str(request), "-subj", f"/CN={name}", *names)
+        ca = ("-CA", str(authority), "-CAkey", str(authority_key), "-copy_extensions", "copyall", "-days", str(days))
+        _openssl("x509", "-req", "-in", str(request), "-out", str(pem), *ca)
         return pem, key
 
-    def tls(self, name: str = "127.0.0.1", *, days: int = 30) -> str:
-        pem, key = self.certificate(name, days=days)
+    def tls(self, name: str = "127.0.0.1", **options: Any) -> str:
+        pem, key = self.certificate(name, **options)
         return f"ssl_certificate {pem}; ssl_certificate_key {key};"
 
     def process(self, *command: str, port: int, cwd: Path | None = None) -> subprocess.Popen[bytes]:
@@ -259,8 +266,8 @@ def _python() -> str:
     return str(Path(__file__).resolve().parents[2] / ".venv" / "bin" / "python")
 
 
-def _run(*command: str) -> None:
-    subprocess.run(command, check=True, capture_output=True)
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -28,6 +28,7 @@ _EXIT_CODES = {"works": 0, "degraded": 0, "broken": 1, "unknown": 2}
 @click.command()
 @click.argument("address", nargs=-1, required=True, metavar="URL")
 @conf_option
+@click.option("--no-conf", is_flag=True, help="Look from outside: take no configuration of this machine.")
 @click.option("--direct", metavar="URL", help="The backend's own address, to compare with.")
 @click.option("--offline", is_flag=True, help="Open no connection: the configuration alone speaks.")
 @connection_options
@@ -59,6 +60,7 @@ def command(
     *,
     address: tuple[str, ...],
     conf: str | None,
+    no_conf: bool,
     direct: str | None,
     offline: bool,
     headers: tuple[str, ...],
@@ -97,7 +99,9 @@ def command(
 
     endpoint = parse_ws_url(pasted.url)
     inputs = Inputs(roots, nginx, nginx_version)
-    loaded = inputs.load_conf(conf, endpoint) if conf or offline else inputs.find(endpoint)
+    if no_conf and (conf or offline):
+        raise UsageError("--no-conf excludes --conf and --offline", help="leave one of them out")
+    loaded = inputs.load_conf(conf, endpoint) if conf or offline else None if no_conf else inputs.find(endpoint)
     options = HandshakeOptions(
         origin=latin1(origin) if origin else None,
         subprotocols=tuple(map(latin1, subprotocols)),

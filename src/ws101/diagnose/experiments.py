@@ -239,6 +239,14 @@ def _followed(facts: Facts, sent: Request) -> Iterator[Experiment]:
     yield Experiment("redirected", "the same handshake at the address that the redirect names", place, request)
 
 
+def _plain_compared(facts: Facts) -> Iterator[Experiment]:
+    """From outside: whether the answer changes at all where Upgrade is left out."""
+    if facts.sent is None or facts.backends or facts.by_nginx or facts.status not in (400, 404, 426, 505):
+        return
+    ordinary = with_field(without(facts.sent, *_SHAKE, "sec-websocket-extensions"), "Connection", "close")
+    yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary)
+
+
 # what the backend is asked
 
 
@@ -437,5 +445,16 @@ Planner = Callable[[Facts], Iterator[Experiment]]
 
 _PASSING: tuple[Planner, ...] = (_as_a_browser, _plain_page, _sticky)
 _FAILING: tuple[Planner, ...] = (
-    *(_below, _by_status, _direct, _variants, _straight_to_nginx, restored, _candidates, _backend_wishes, _sticky),
+    *(
+        _below,
+        _by_status,
+        _direct,
+        _variants,
+        _plain_compared,
+        _straight_to_nginx,
+        restored,
+        _candidates,
+        _backend_wishes,
+        _sticky,
+    ),
 )

@@ -144,7 +144,9 @@ def _spoilt_somewhere(facts: Facts) -> RootCause | None:
         "likely" if facts.status in (426, 505) else "possible",
         "the backend did not get a valid opening handshake: a proxy on the way drops its header fields",
         facts.site.message if facts.site else "",
+        "a plain request without Upgrade gets the same answer" if facts.equals("plain") else "",
         help=_CONF,
+        by=("site", "plain") if facts.equals("plain") else ("site",),
     )
 
 
