@@ -17,7 +17,7 @@ from ws101.host.binary import NginxBinary
 
 __all__ = ["Tally", "run"]
 
-_SAMPLES = 200
+_SAMPLES = 120
 _RUN_TIME_EVERY = 10
 
 
@@ -31,6 +31,9 @@ class Tally:
         mismatches: Shrunk where shown, else as found.
         unknown, run_time_unknown: Pairs of which the model does not know all, by reason.
         kinds: Pairs by kind of outcome.
+        tunnels: Pairs whose handshake ended in a tunnel.
+        samples: Configurations.
+        timed_out: Pairs whose answer had no end within the harness's patience.
         refused: Samples that nginx refuses, by its words.
         lacking: Samples left out because the build lacks a module.
         seconds: How long it took.
@@ -47,6 +50,7 @@ class Tally:
     refused: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)
     samples: int = 0
+    tunnels: int = 0
     timed_out: int = 0
     seconds: float = 0.0
 
@@ -55,7 +59,7 @@ class Tally:
         lines = [
             f"nginx {self.version}: {self.pairs + self.run_time_pairs} pairs ({self.run_time_pairs} with run-time constructs), "
             f"{self.samples} configurations, {len(self.mismatches)} mismatches, {self.unknown_pairs} unknown ({share:.2f} %), "
-            f"{self.timed_out} without an end, {self.seconds:.0f} s",
+            f"{self.tunnels} tunnels, {self.timed_out} without an end, {self.seconds:.0f} s",
             "  outcomes: " + ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common()),
         ]
         lines += [f"  unknown {count}: {reason}" for reason, count in self.unknown.most_common(12)]
@@ -94,7 +98,7 @@ def _batch(
 ) -> None:
     build = binary.build
     missing = max(1, min(_SAMPLES, (pairs - tally.pairs - tally.run_time_pairs) // 6 + 1))
-    run_time = number % _RUN_TIME_EVERY == _RUN_TIME_EVERY - 1
+    run_time = number % _RUN_TIME_EVERY == 1
     samples = [draw_sample(f"{seed}/{number}/{at}", run_time) for at in range(missing)]
     for sample in samples:
         tally.lacking.update(name for name in sample.needs if build.has_module(name) is False)
@@ -126,6 +130,7 @@ def _count(tally: Tally, judged: Judged, run_time: bool) -> None:
     else:
         tally.pairs += 1
     tally.timed_out += judged.pair.seen.timed_out
+    tally.tunnels += judged.pair.seen.tunnel
     if judged.trace is None:
         return
     tally.kinds[judged.trace.outcome.kind] += 1

@@ -460,6 +460,6 @@ def handshake_faults(
     if body_length or any(lower(h.name) == "content-length" and h.value.strip("0") for h in sent):
         faults.append("body")
     undecided = method is None or bool(
-        open_names & {"upgrade", "connection", "sec-websocket-key", "sec-websocket-version"}
+        open_names & {"upgrade", "connection", "content-length", "sec-websocket-key", "sec-websocket-version"}
     )
     return tuple(faults), undecided
