@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.real import BUILDS, check_text, config_of
+from tests.rules.real import AMBIENT, BUILDS, check_text, config_of
 from ws101.check import SUPPRESSION, CheckReport, check, version_condition
 from ws101.errors import UsageError
 from ws101.findings import Level
@@ -166,7 +166,7 @@ def test_the_missing_version_counts_only_where_the_default_is_1_0(
 
 def test_an_unknown_version_names_the_condition_and_is_never_fine() -> None:
     config = config_of({"nginx.conf": site(f"location /ws {{ {PASS} {UP} {CO} {LONG} }}")})
-    report = check(config, Build.representatives())
+    report = check(config, Build.representatives(), Options(ignore=AMBIENT))
     assert names(report) == [("missing-http-version", "error")]
     assert report.findings[0].message.endswith("(with nginx before 1.29.7)")
     assert report.routes[0].tunnel is None
@@ -175,7 +175,7 @@ def test_an_unknown_version_names_the_condition_and_is_never_fine() -> None:
 
 def test_with_an_unknown_version_a_fault_of_every_version_is_one_finding() -> None:
     config = config_of({"nginx.conf": site(f"location /ws {{ {PASS} {V11} {UP} {LONG} }}")})
-    report = check(config, Build.representatives())
+    report = check(config, Build.representatives(), Options(ignore=AMBIENT))
     assert names(report) == [("missing-connection-header", "error")]
     assert "nginx before" not in report.findings[0].message
     assert report.routes[0].tunnel is False
@@ -218,7 +218,7 @@ def test_an_unused_suppression_is_a_finding() -> None:
 
 def test_a_suppression_of_a_rule_that_was_not_asked_for_is_not_unused() -> None:
     text = site(f"location /ws {{ # ws101: ignore[read-timeout] it pings\n{PASS} {V11} {UP} {CO} {LONG} }}")
-    assert check_text(text, ignore=frozenset({"read-timeout"})).findings == ()
+    assert check_text(text, ignore=AMBIENT | {"read-timeout"}).findings == ()
 
 
 def test_an_unknown_remark_is_a_finding() -> None:
@@ -285,7 +285,7 @@ def test_a_variable_of_a_file_that_is_not_there_is_not_called_undefined() -> Non
 
 def test_a_fragment_does_not_know_what_maps_there_are() -> None:
     config = config_of({"ws.conf": f"server {{ location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }} }}"}, "ws.conf")
-    report = check(config, (OLD,))
+    report = check(config, (OLD,), Options(ignore=AMBIENT))
     assert report.findings == ()
     assert report.routes[0].tunnel is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.rules.real import BUILDS, check_text, config_of, fix_text
+from tests.rules.real import AMBIENT, BUILDS, check_text, config_of, fix_text
 from ws101.check import check
 from ws101.findings import Safety
 from ws101.fix import fix, proven, with_edits
@@ -155,7 +155,7 @@ def test_lost_lines_that_came_by_an_include_of_their_own_are_restored_by_it() ->
         ),
         "upgrade.inc": "proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection $connection_upgrade;\n",
     }
-    fixed = fix(config_of(files), (OLD,))
+    fixed = fix(config_of(files), (OLD,), Options(ignore=AMBIENT))
     assert fixed.texts["nginx.conf"].count("include upgrade.inc;") == 2
     assert fixed.report.findings == ()
 
@@ -170,7 +170,7 @@ def shared_location(second: str) -> dict[str, str]:
 
 
 def test_a_file_included_twice_is_edited_once_if_both_places_ask() -> None:
-    options = Options(urls=(URL, "ws://example.com:81/ws"))
+    options = Options(urls=(URL, "ws://example.com:81/ws"), ignore=AMBIENT)
     fixed = fix(config_of(shared_location("")), (OLD,), options)
     assert fixed.texts["ws.inc"].count("proxy_http_version") == 1
     assert fixed.report.findings == ()

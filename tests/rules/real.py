@@ -24,7 +24,10 @@ from ws101.rules.base.urls import handshake_request, plain_request
 
 BACKEND = "127.0.0.1:3000"
 BUILDS = tuple(Build(version) for version in ((1, 22, 1), (1, 25, 4), (1, 31, 3), (1, 31, 4)))
-_LISTEN = re.compile(r"\blisten 80\b")
+AMBIENT = frozenset({"host-not-forwarded"})
+"""Notes that hold for most short configurations: left out where another rule is the matter."""
+INNER = "127.0.0.1:8080"
+_LISTEN = re.compile(r"\blisten (80|8080)\b")
 _TEMP = "".join(f"{name}_temp_path temp_{name}; " for name in ("client_body", "proxy"))
 
 
@@ -35,20 +38,24 @@ def config_of(files: Mapping[str, str] | tuple[tuple[str, str], ...], main: str 
 
 def check_text(text: str, *urls: str, build: Build = BUILDS[0], **options: object) -> CheckReport:
     """The rules on one file."""
-    return check(config_of({"nginx.conf": text}), (build,), Options(urls=urls, **options))  # type: ignore[arg-type]
+    wanted = Options(urls=urls, **{"ignore": AMBIENT, **options})  # type: ignore[arg-type]
+    return check(config_of({"nginx.conf": text}), (build,), wanted)
 
 
 def fix_text(text: str, *urls: str, build: Build = BUILDS[0], unsafe: bool = False, **options: object) -> FixResult:
     """The fixes on one file."""
-    wanted = Options(urls=urls, **options)  # type: ignore[arg-type]
+    wanted = Options(urls=urls, **{"ignore": AMBIENT, **options})  # type: ignore[arg-type]
     return fix(config_of({"nginx.conf": text}), (build,), wanted, unsafe=unsafe)
 
 
 def realised(files: Mapping[str, str], port: int, backend: str) -> dict[str, str]:
     """The files with a real port and a real backend."""
     found = {}
+    inner = f"127.0.0.1:{free_ports(1)[0]}" if any(INNER in text for text in files.values()) else INNER
+    named = f"localhost:{backend.rpartition(':')[2]}"
     for name, text in files.items():
         moved = _LISTEN.sub(f"listen 127.0.0.1:{port}", text).replace(BACKEND, backend)
+        moved = moved.replace(INNER, inner).replace("localhost:3000", named)
         found[name] = re.sub(r"(?m)^http \{", "http { " + _TEMP + "access_log off;", moved)
     return found
 
@@ -81,7 +88,7 @@ def ask(port: int, request: Request, *, stay: float = 0.0) -> tuple[int, bool]:
             if not more:
                 break
             data += more
-        status = int(data.split(b" ", 2)[1]) if data else 0
+        status = int(data.split(b" ", 2)[1]) if data.startswith(b"HTTP/") else 0
         if not stay:
             return status, True
         connection.settimeout(stay)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ws101.findings import Label, Level
 from ws101.rules.base.aims import location_of
+from ws101.rules.base.causes import answered_upgrade
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import header_faults, place, show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -83,7 +84,7 @@ def check(context: Context) -> Iterator[Found]:
         example = aim.example
         if not (upgrade.is_absent and connection.is_absent) or context.shadowed(aim) is not None:
             continue
-        if example is not None and example.opener is not None:
+        if example is not None and example.opener is not None and answered_upgrade(aim.scope) is None:
             title, other = show(location_of(aim.scope).title), show(example.title)
             yield Found(
                 f"{title} answers here and forwards no Upgrade and Connection: they are set in {other}, which does not",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ws101.findings import Fix, Label, Level
 from ws101.rules.base.aims import location_of
-from ws101.rules.base.causes import Cause
+from ws101.rules.base.causes import Cause, answered_upgrade
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import header_faults, place, show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -71,7 +71,7 @@ def check(context: Context) -> Iterator[Found]:
             fix = Fix("forward Upgrade", set_value(upgrade.origin, UPGRADE[1]))
             message = "Upgrade is set to nothing, so the backend gets no opening handshake"
             yield Found(message, upgrade.origin.span, (aim,), fix=fix)
-        elif upgrade.is_absent and not connection.is_absent:
+        elif upgrade.is_absent and not connection.is_absent and answered_upgrade(aim.scope) is None:
             title = show(location_of(aim.scope).title)
             origin = connection.origin or context.decides(aim, "Connection")
             labels = (Label(origin.span, "Connection is set here"),) if origin is not None else ()

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ws101.findings import Level
 from ws101.rules.base.aims import location_of
+from ws101.rules.base.causes import answered_upgrade
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import header_faults, place, show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -166,7 +167,9 @@ def check(context: Context) -> Iterator[Found]:
         https://www.rfc-editor.org/rfc/rfc6455#section-4.2.1
     """
     for aim, upgrade, connection in header_faults(context):
-        if upgrade.is_absent and connection.is_absent and aim.example is None and context.shadowed(aim) is None:
+        if not (upgrade.is_absent and connection.is_absent) or aim.example is not None:
+            continue
+        if context.shadowed(aim) is None and answered_upgrade(aim.scope) is None:
             title = show(location_of(aim.scope).title)
             yield Found(
                 f"{title} proxies without forwarding Upgrade and Connection, so the backend gets no opening handshake",

@@ -26,7 +26,16 @@ from ws101.rules.base.remarks import Remark
 from ws101.syntax import Directive
 from ws101.text import lower
 
-__all__ = ["Aim", "Intent", "attempts_upgrade", "find_aims", "is_upgrade_map", "location_of", "slash_redirect"]
+__all__ = [
+    "Aim",
+    "Intent",
+    "adds_upgrade",
+    "attempts_upgrade",
+    "find_aims",
+    "is_upgrade_map",
+    "location_of",
+    "slash_redirect",
+]
 
 _HEADER = "proxy_set_header"
 _OUTER = ("http", "server")
@@ -109,6 +118,16 @@ def attempts_upgrade(placed: Placed) -> bool:
     )
 
 
+def adds_upgrade(placed: Placed) -> bool:
+    """Whether an add_header tries to forward a WebSocket's Upgrade, and gives it to the client instead."""
+    args = placed.args
+    return (
+        len(args) > 1
+        and lower(args[0]) == "upgrade"
+        and ("http_upgrade" in lower(args[1]) or lower(args[1]) == "websocket")
+    )
+
+
 def find_aims(config: Config, traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> tuple[Aim, ...]:
     """Every route that is or may be meant for WebSockets, in the configuration's order."""
     return tuple(_Finder(config, traces, remarks).aims())
@@ -172,7 +191,8 @@ class _Finder:
 
     def _attempts(self, level: Scope) -> bool:
         if level not in self.attempts:
-            self.attempts[level] = any(attempts_upgrade(p) for p in level.all(_HEADER))
+            misplaced = level.kind == "location" and any(adds_upgrade(p) for p in level.all("add_header"))
+            self.attempts[level] = misplaced or any(attempts_upgrade(p) for p in level.all(_HEADER))
         return self.attempts[level]
 
     def _own(self, route: Route) -> bool:

@@ -12,10 +12,10 @@ from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective_all, level_of
 from ws101.nginx.outcome import Forwarded
 from ws101.nginx.templates import parse_template
-from ws101.rules.base.aims import attempts_upgrade
+from ws101.rules.base.aims import adds_upgrade, attempts_upgrade
 from ws101.text import lower, strip
 
-__all__ = ["Cause", "Fault", "fault_of", "local_anchor", "lost_field"]
+__all__ = ["Cause", "Fault", "answered_upgrade", "fault_of", "local_anchor", "lost_field"]
 
 _HEADER = "proxy_set_header"
 
@@ -105,3 +105,9 @@ def local_anchor(placed: Placed) -> Placed:
     if len(placed.via) <= depth:
         return placed
     return Placed(placed.via[depth], placed.scope, placed.via[:depth])
+
+
+def answered_upgrade(scope: Scope) -> Placed | None:
+    """The add_header that gives a WebSocket's Upgrade to the client instead of the backend; None if there is none."""
+    lines = effective_all(scope, "add_header")
+    return next((p for p in lines if adds_upgrade(p)), None) if not isinstance(lines, Unknown) else None

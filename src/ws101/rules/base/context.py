@@ -19,6 +19,7 @@ from ws101.rules.base.options import Options
 from ws101.rules.base.remarks import Remark, read_remarks, seconds
 from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
 from ws101.syntax import Directive
+from ws101.text import Span
 
 __all__ = ["Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
 
@@ -181,6 +182,28 @@ class Context:
         """The target that reaches the backend for a handshake with a query string; None if unknown."""
         forwarded = answer(aim.route, _QUERY, self.build).outcome.forwarded
         return forwarded.request.target if forwarded is not None and forwarded.request is not None else None
+
+    def host_for(self, aim: Aim, host: str) -> str | None:
+        """The Host that reaches the backend for a handshake that asks for a host; None if unknown or none is sent."""
+        forwarded = answer(aim.route, handshake_request(host=host), self.build).outcome.forwarded
+        fate = forwarded.fate("Host") if forwarded is not None else None
+        return fate.value if fate is not None and fate.fate != "unknown" else None
+
+    def with_upgrade(self, aim: Aim, protocol: str) -> Forwarded | None:
+        """What a request to upgrade to another protocol becomes there."""
+        fields = tuple((n, protocol if n == "Upgrade" else v) for n, v in _HANDSHAKE.headers)
+        return answer(aim.route, replace(_HANDSHAKE, headers=fields), self.build).outcome.forwarded
+
+    @cached_property
+    def is_partial(self) -> bool:
+        """Whether servers may stand elsewhere: only a part was given, or a file could not be read."""
+        return bool(self.config.fragment) or bool(self.config.http is not None and self.config.http.opaque)
+
+    @cached_property
+    def first_place(self) -> Span | None:
+        """A place to speak of where no server answers: the first ``listen``, else the first server."""
+        lines = (server.first("listen") or server.opener for server in self.config.servers)
+        return next((line.span for line in lines if line is not None), None)
 
     def handler(self, aim: Aim) -> Placed | None:
         """The directive that hands requests to the backend there."""

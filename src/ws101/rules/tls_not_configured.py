@@ -1,0 +1,48 @@
+"""tls-not-configured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ws101.findings import Level
+from ws101.nginx.servers import Group, listeners
+from ws101.rules.base.context import Context
+from ws101.rules.base.facts import show
+from ws101.rules.base.registry import Bites, Found, rule
+
+__all__ = ["check"]
+
+
+@rule("WS138", "tls-not-configured", Level.ERROR, bites=Bites.ROUTE)
+def check(context: Context) -> Iterator[Found]:
+    """The told URL is wss://, and the port it leads to has no TLS.
+
+    The ``listen`` of that port lacks ``ssl``; or no server listens on the port at all, which is a warning, since TLS
+    may end in front of nginx: then tell the ws:// URL that reaches nginx. There is no edit for this, only advice: it
+    takes a certificate.
+
+    Why it matters
+        The browser says ERR_SSL_PROTOCOL_ERROR, other clients ``wrong version number``; nginx answers 400 to what it
+        cannot read.
+
+    References
+        https://nginx.org/en/docs/http/configuring_https_servers.html
+    """
+    for url, trace in context.traces:
+        group = listeners(context.config, context.build).group(trace.arrival.address, trace.arrival.port)
+        if not trace.arrival.tls or context.is_partial:
+            continue
+        if isinstance(group, Group) and not group.ssl and group.listens:
+            yield Found(
+                f"{show(url)} needs TLS, and {group.socket} has none",
+                group.listens[0].span,
+                help=f"listen {trace.arrival.port} ssl, with ssl_certificate and ssl_certificate_key",
+                scopes=(group.default,),
+            )
+        elif group is None and context.first_place is not None:
+            yield Found(
+                f"no server listens on port {trace.arrival.port}, so {show(url)} does not get here",
+                context.first_place,
+                help="if TLS ends in front of nginx, ask about the ws:// URL that gets here; else listen with ssl",
+                level=Level.WARNING,
+            )
