@@ -47,6 +47,7 @@ http {{
 }}
 """
 
+# $http_host, for the port is an unusual one: $host would lose it, and that is another story.
 _SITE = """\
 server {{
     listen 127.0.0.1:{port};
@@ -54,13 +55,13 @@ server {{
 
     location / {{
         proxy_pass http://127.0.0.1:{app};
-        proxy_set_header Host $host;
+        proxy_set_header Host $http_host;
     }}
 
     # the chat
     location /ws {{
         proxy_pass http://127.0.0.1:{app};
-        proxy_set_header Host $host;
+        proxy_set_header Host $http_host;
     }}
 
     # the dashboard, set up by someone who knew

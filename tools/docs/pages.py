@@ -1,0 +1,105 @@
+"""A page a rule, made from its docstring, and the list of all rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ws101.rules.base.page import DEFAULT_FILE, Pair, Sample
+from ws101.rules.base.registry import Rule
+
+__all__ = ["index_page", "rule_page"]
+
+MARK = "<!-- Made by `python -m tools.docs` from the rule's docstring; edit that. -->"
+_PROOFS = {
+    "handshake": "On a real nginx the opening handshake fails on Bad and succeeds on Good.",
+    "idle": "On a real nginx a silent tunnel is cut on Bad, and stays open on Good.",
+    "answer": "On a real nginx the 101 of Bad lacks what the client needs; that of Good has it.",
+    "firefox": "On a real nginx Firefox's handshake fails on Bad and succeeds on Good.",
+    "arrival": "On a real nginx no valid handshake reaches the backend on Bad; on Good one does.",
+    "refused": "nginx -t refuses Bad and accepts Good.",
+    "accepted": "nginx -t accepts both; nothing that one handshake shows tells them apart.",
+}
+
+
+def rule_page(rule: Rule) -> str:
+    """The page of one rule, Markdown."""
+    page = rule.page
+    parts = [
+        f"# {rule.name}",
+        MARK,
+        f"`{rule.code}` · {rule.level.value}",
+        _prose(page.summary),
+        _prose(page.details),
+        *_section("Why it matters", _prose(page.why)),
+        *_examples(page.pairs),
+        *_section("When the fix is unsafe", _prose(page.fix_safety)),
+        *_section("Leave it out", _silence(rule)),
+        *_section("References", "\n".join(f"- <{line}>" if line.startswith("http") else f"- {_prose(line)}"
+                                          for line in page.references)),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def index_page(rules: Iterable[Rule]) -> str:
+    """The list of all rules."""
+    rows = [
+        f"| `{rule.code}` | [{rule.name}]({rule.name}.md) | {rule.level.value} | {_prose(rule.page.summary)} |"
+        for rule in rules
+    ]
+    head = "| code | rule | level | what it finds |\n|---|---|---|---|\n"
+    text = (
+        "An error: a WebSocket cannot work. A warning: it works, and will bite. A note: advice. Where only a "
+        "location's name hints at WebSockets, errors become warnings: `--url`, or a comment `# ws101: websocket`, "
+        "makes sure.\n\n"
+        "Every Bad example gives exactly its own finding, every Good one none, and both are run on a real nginx."
+    )
+    return f"# Rules\n\n{MARK}\n\n{text}\n\n{head}" + "\n".join(rows) + "\n"
+
+
+def _section(title: str, body: str) -> list[str]:
+    return [f"## {title}", body] if body else []
+
+
+def _prose(text: str) -> str:
+    """A docstring's prose: literals in single backticks; ``<`` must not begin a tag."""
+    parts = re.split(r"(``.+?``)", text, flags=re.DOTALL)
+    return "".join(f"`{part[2:-2]}`" if part.startswith("``") else part.replace("<", "&lt;") for part in parts)
+
+
+def _examples(pairs: tuple[Pair, ...]) -> Iterator[str]:
+    last = None
+    for number, pair in enumerate(pairs, 1):
+        more = f" {number}" if len(pairs) > 1 else ""
+        if pair.bad.files != last:
+            yield f"## Bad{more}"
+            yield from _sample(pair.bad, pair.bad.nginx)
+        last = pair.bad.files
+        yield f"## Good{more}"
+        yield from _sample(pair.good, pair.good.nginx)
+        yield _PROOFS.get(pair.good.proof, "")
+
+
+def _sample(sample: Sample, nginx: str) -> Iterator[str]:
+    told = [f"with `--url {url}`" for url in sample.urls]
+    conditions = [
+        *([f"nginx {nginx}"] if nginx else []),
+        *([f"`--style {sample.style}`"] if sample.style != "map" else []),
+        *(["`--unsafe`"] if sample.unsafe else []),
+        *([f"needs the module `{sample.module}`"] if sample.module else []),
+    ]
+    remarks = [*told, *conditions]
+    yield f"({'; '.join(remarks)})".replace("<", "&lt;") if remarks else ""
+    for name, text in sample.files:
+        if name != DEFAULT_FILE or len(sample.files) > 1:
+            yield f"`{name}`:"
+        yield f"```nginx\n{text.rstrip(chr(10))}\n```"
+    if sample.refused:
+        yield f"nginx refuses it: `{sample.refused}`"
+
+
+def _silence(rule: Rule) -> str:
+    return (
+        f"At one place, with the reason: `# ws101: ignore[{rule.name}] REASON`. "
+        f"Everywhere: `--ignore {rule.name}`, or `ignore` in [ws101.toml](../reference/settings.md)."
+    )
