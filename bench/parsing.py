@@ -1,4 +1,4 @@
-"""Reading a configuration: ``ws101.load`` beside ``crossplane.parse``, in processes of their own; imports do not count."""
+"""Reading a configuration: ``ws101.load`` beside ``crossplane.parse``, each in its own process; imports not counted."""
 
 from __future__ import annotations
 

@@ -13,6 +13,8 @@ from tools.fuzz.inputs import configurations, mutate
 from ws101.check import check
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
+from ws101.nginx.outcome import Arrival
+from ws101.nginx.trace import trace
 from ws101.nginx.validate import validate
 from ws101.syntax import MAX_PROBLEMS, parse
 from ws101.text import Source
@@ -77,6 +79,14 @@ def test_a_sample_of_the_loop_raises_nothing_and_keeps_every_byte() -> None:
     assert not report.failures, report.failures[0]
     assert sum(report.counts.values()) == 6000
     assert all(report.counts[name] for name, *_ in targets.TARGETS)
+
+
+@pytest.mark.parametrize("text", ["return 4x4;", "return;", "return 200 a b;", "rewrite a;", "set $a;", "rewrite ( b;"])
+def test_a_request_through_what_nginx_refuses_ends_in_unknown(text: str) -> None:
+    conf = f"events {{}} http {{ server {{ listen 80; location / {{ {text} proxy_pass http://127.0.0.1; }} }} }}"
+    config = Config(MemoryFiles({"/c": conf.encode()}), "/c")
+    outcome = trace(config, Arrival(targets.REQUEST), BUILDS[0]).outcome
+    assert outcome.kind == "unknown"
 
 
 def test_the_loop_is_the_same_for_the_same_seed() -> None:

@@ -45,6 +45,8 @@ def parser(text: str) -> None:
         parent = directive.parent
         low, high = (parent.start, parent.end) if parent is not None else (0, len(text))
         assert low <= directive.start < directive.args_start <= directive.end <= high, "a directive outside its parent"
+        if len(text) % 4:  # words are slow to work out: those of every fourth text will do
+            continue
         words = directive.words
         assert words[0].value == directive.name, "the name is not the first word"
         assert tuple(word.value for word in words[1:]) == directive.args, "args and words differ"
@@ -93,8 +95,8 @@ Target = tuple[str, Callable[[random.Random], Any], Callable[[Any], None], int]
 
 TARGETS: tuple[Target, ...] = (
     ("parser", draw_text, parser, 4000),
-    ("model", draw_files, model, 3),
-    ("rules", draw_files, rules, 1),
+    ("model", draw_files, model, 10),
+    ("rules", draw_files, rules, 3),
     ("fixes", draw_files, fixes, 1),
 )
 """The mix."""

@@ -6,10 +6,13 @@ condition holds switches the settings that rule to its own block, at once; the l
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
+from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.escapes import escape_args, unescape_redirect
+from ws101.nginx.readings import read
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.templates import Template, parse_template
@@ -80,10 +83,24 @@ def run_script(state: State, scope: Scope) -> Returned | None:
                     state.handler = own_handler(inner) or state.handler
                 pending.extend(reversed(script(inner)))
             continue
+        refused = _refusal(placed.name, placed.args, state.build)
+        if refused:
+            raise Unanswerable(Unknown(f"nginx refuses this: {refused}", placed))
         stop, answer = _STEPS[placed.name](state, placed)
         if stop:
             return answer
     return None
+
+
+_COUNTS = {"set": (2,), "break": (0,), "return": (1, 2), "rewrite": (2, 3)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _refusal(name: str, args: tuple[str, ...], build: Build) -> str | None:
+    """nginx's words about a directive that it does not take; a configuration may be looked at before it is mended."""
+    if len(args) not in _COUNTS[name]:
+        return f'invalid number of arguments in "{name}" directive'
+    return read(name, args, build).error if args else None
 
 
 Step = tuple[bool, Returned | None]
