@@ -28,11 +28,9 @@ UNBREAKABLE: dict[str, Callable[[], str]] = {
     "ten megabytes on one line": lambda: "http { " + "allow 10.0.0.0/8; " * 600_000 + "}",
     "ten megabytes without an end": lambda: "proxy_pass http://a " * 500_000,
     "one word of ten megabytes": lambda: "a" * 10_000_000,
-    "an open quote and ten megabytes": lambda: 'a "' + "b;\n" * 3_300_000,
+    "an open quote and ten megabytes": lambda: 'a "' + ("b" * 98 + ";\n") * 100_000,
     "a hundred thousand nested blocks": lambda: "location / { " * 100_000 + "}" * 100_000,
-    "a hundred thousand nested blocks in a server": lambda: (
-        "events {} http { server { " + "location / { " * 100_000 + "}" * 100_002
-    ),
+    "many nested blocks in a server": lambda: "events {} http { server { " + "location / { " * 20_000 + "}" * 20_002,
     "a hundred thousand open braces": lambda: "{" * 100_000,
     "a hundred thousand closing braces": lambda: "}" * 100_000,
     "a comment of five thousand bytes": lambda: "events {}\n#" + "x" * 5000 + "\nhttp {}\n",

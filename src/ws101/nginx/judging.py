@@ -114,10 +114,10 @@ class Judge:
         if not is_known(name):
             self.has_strangers = True
             reading = Reading(None, (), tuple(arg[1:] for arg in args if arg.startswith("$")))
-        elif not refusals:
+        elif not refusals and rows(name, context):
             reading, refusals = self._values(_key(name, context), args)
             late = bool(refusals)
-        elif refusals is not self._heads.get((context, name, directive.block is None, len(args))):
+        elif refusals and refusals is not self._heads.get((context, name, directive.block is None, len(args))):
             late = True
         once = None if self._may_repeat(name, context) else name
         plain = not refusals and reading is FINE and name not in _MET and directive.block is None

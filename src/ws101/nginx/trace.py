@@ -397,6 +397,8 @@ def _page_for(page: Placed, status: int) -> bool:
 def _error_page(state: State, page: Placed, status: int) -> Next:
     """nginx: ngx_http_send_error_page."""
     override = page.args[-2] if len(page.args) > 2 and page.args[-2].startswith("=") else None
+    if override is not None and override != "=" and not (override[1:].isascii() and override[1:].isdigit()):
+        raise Unanswerable(Unknown(f'nginx refuses this: invalid value "{override}"', page))
     code = _SHOWN.get(status, status) if override is None else int(override[1:] or 0)
     target = evaluate_text(state, page.args[-1])
     if isinstance(target, Unknown):
