@@ -10,9 +10,15 @@ import click
 from ws101.cli.console import Console
 from ws101.cli.options import connection_options, output_options
 from ws101.cli.requests import latin1, parse_headers
+from ws101.errors import UsageError
 
 if TYPE_CHECKING:
-    from ws101.probes.core import Observation
+    from collections.abc import Callable
+
+    from ws101.host.dial import Network
+    from ws101.probes.core import Observation, Probe
+    from ws101.probes.endpoint import Endpoint
+    from ws101.probes.handshake import HandshakeOptions
 
 __all__ = ["command", "exit_code"]
 
@@ -29,6 +35,32 @@ __all__ = ["command", "exit_code"]
 @click.option("--http-version", type=click.Choice(("1.0", "1.1")), default="1.1", help="The version to speak.")
 @click.option("--host", metavar="NAME", help="The Host field, instead of the URL's host.")
 @click.option("--http", "plain", is_flag=True, help="Send a plain request instead of an opening handshake.")
+@click.option("--echo", is_flag=True, help="Then: send a message; is any answered?")
+@click.option("--ping", is_flag=True, help="Then: three pings; how long is the round trip?")
+@click.option("--close", is_flag=True, help="Then: a close frame; does the server take part in closing?")
+@click.option("--large", is_flag=True, help="Then: a message of 1 MiB; does it come back?")
+@click.option(
+    "--idle",
+    is_flag=False,
+    flag_value=75.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 3600),
+    help="Then: stay silent for 75 seconds, or this many; is the tunnel cut, by whom?",
+)
+@click.option(
+    "--ping-every",
+    metavar="SECONDS",
+    type=click.FloatRange(0.05, 3600),
+    help="With --idle: send a ping this often instead of staying silent.",
+)
+@click.option(
+    "--heartbeat",
+    is_flag=False,
+    flag_value=30.0,
+    metavar="SECONDS",
+    type=click.FloatRange(0.1, 3600),
+    help="Then: listen for the server's heartbeat for 30 seconds, or this many; then play dead.",
+)
 @click.option("--proxy", default="", metavar="URL", help="Go through this HTTP proxy.")
 @click.option("--unix-socket", default="", metavar="PATH", help="Connect to this Unix socket.")
 @click.option("--ca-file", default="", metavar="PATH", help="Trust the certificates in this file.")
@@ -51,6 +83,13 @@ def command(
     http_version: str,
     host: str | None,
     plain: bool,
+    echo: bool,
+    ping: bool,
+    close: bool,
+    large: bool,
+    idle: float | None,
+    ping_every: float | None,
+    heartbeat: float | None,
     proxy: str,
     unix_socket: str,
     ca_file: str,
@@ -62,10 +101,14 @@ def command(
 ) -> int:
     r"""One opening handshake with URL: what was sent, what came back, how long it took, and what is wrong with it.
 
+    With --echo, --ping, --close, --large, --idle or --heartbeat the tunnel is measured after it.
+
     \b
     ws101 probe wss://example.com/ws
     ws101 probe ws://127.0.0.1:3000/ws --header 'Authorization: Bearer ...'
     """
+    from dataclasses import replace
+
     from ws101.cli.network import network_of
     from ws101.host import network as sockets
     from ws101.probes.handshake import HandshakeOptions
@@ -73,6 +116,12 @@ def command(
     from ws101.report.json.base import dump
     from ws101.report.terminal.probe import probe
 
+    name, seconds = _chosen(
+        http=plain or None, echo=echo or None, ping=ping or None, close=close or None, large=large or None,
+        idle=idle, heartbeat=heartbeat,
+    )  # fmt: skip
+    if ping_every is not None and name != "idle":
+        raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
     network = network_of(
         resolves=resolves, insecure=insecure, timeout=timeout, proxy=proxy, unix_socket=unix_socket,
@@ -91,13 +140,67 @@ def command(
             host=latin1(host) if host else None,
             timeout=timeout,
         )
-        seen, _ = sockets.handshake(endpoint, options, network)
+        if name == "handshake":
+            seen, _ = sockets.handshake(endpoint, options, network)
+        else:
+            seen = _measured(
+                name, seconds, endpoint, replace(options, key=sockets.new_key()), network=network, every=ping_every
+            )
     console = Console.of(sys.stdout, color)
     if output == "json":
-        console.write_data(dump(json.probe(endpoint.url, seen)))
+        console.write_data(dump(json.probe(endpoint.url, seen, name)))
     else:
         console.write(probe(endpoint.url, seen, console.style))
     return exit_code(seen)
+
+
+def _chosen(**options: float | None) -> tuple[str, float]:
+    """The one thing to measure, and its seconds.
+
+    Raises:
+        UsageError: If there are several.
+    """
+    given = [(name, value) for name, value in options.items() if value is not None]
+    if len(given) > 1:
+        names = " and ".join(f"--{name}" for name, _ in given)
+        raise UsageError(f"{names} exclude each other", help="one probe is one connection: run them one by one")
+    return given[0] if given else ("handshake", 0.0)
+
+
+def _measured(
+    name: str,
+    seconds: float,
+    endpoint: Endpoint,
+    options: HandshakeOptions,
+    *,
+    network: Network,
+    every: float | None,
+) -> Observation:
+    """A handshake and a measurement in the tunnel, with a display of progress while it waits."""
+    from ws101.cli.progress import Progress
+    from ws101.host.network import observe
+    from ws101.probes.close import close
+    from ws101.probes.echo import echo
+    from ws101.probes.handshake import build_request
+    from ws101.probes.heartbeat import heartbeat
+    from ws101.probes.idle import idle
+    from ws101.probes.large import large
+    from ws101.probes.ping import ping
+
+    probes: dict[str, Callable[[], Probe]] = {
+        "echo": lambda: echo(endpoint, options),
+        "ping": lambda: ping(endpoint, options),
+        "close": lambda: close(endpoint, options),
+        "large": lambda: large(endpoint, options),
+        "idle": lambda: idle(endpoint, options, limit=seconds, ping_every=every),
+        "heartbeat": lambda: heartbeat(endpoint, options, listen=seconds),
+    }
+    with Progress.on(sys.stderr) as progress:
+        of = f" of {seconds:g} s" if name == "idle" else " s"
+        request = build_request(endpoint, options)
+        return observe(
+            probes[name](), endpoint, network, request, tick=lambda at: progress.show(f"{name}: {at:.0f}{of}")
+        )
 
 
 def exit_code(seen: Observation) -> int:

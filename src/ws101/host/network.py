@@ -192,7 +192,9 @@ def parse_address(address: str, *, tls: bool = False) -> tuple[Endpoint, str]:
     return parse_ws_url(f"{scheme}://{address}"), ""
 
 
-def observe(probe: Probe, endpoint: Endpoint, network: Network, request: Request) -> Observation:
+def observe(
+    probe: Probe, endpoint: Endpoint, network: Network, request: Request, *, tick: Callable[[float], None] | None = None
+) -> Observation:
     """Run a probe; where no connection comes to stand, that is a failed observation and not an exception.
 
     Args:
@@ -200,12 +202,13 @@ def observe(probe: Probe, endpoint: Endpoint, network: Network, request: Request
         endpoint: Where to connect to.
         network: How.
         request: What would have been sent, for the report.
+        tick: As `run` has it.
 
     Raises:
         InputError: If a certificate or key file cannot be used.
     """
     try:
-        return run(probe, endpoint, network)
+        return run(probe, endpoint, network, tick=tick)
     except ConnectError as error:
         probe.close()
         return Observation(

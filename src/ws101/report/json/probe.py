@@ -12,12 +12,13 @@ from ws101.report.texts import as_json_text
 __all__ = ["probe", "timings"]
 
 
-def probe(url: str, seen: Observation) -> Json:
+def probe(url: str, seen: Observation, name: str = "handshake") -> Json:
     """``ws101/probe/1``.
 
     Args:
         url: The address, secrets masked.
         seen: What the probe saw.
+        name: Which probe it was.
     """
     shake = seen.handshake
     response = mask_response(shake.response) if shake and shake.response else None
@@ -25,10 +26,12 @@ def probe(url: str, seen: Observation) -> Json:
     return {
         "schema": "ws101/probe/1",
         "url": url,
+        "probe": name,
         "verdict": seen.verdict.value,
         "class": seen.class_ or None,
         "message": as_json_text(seen.message),
         "help": seen.help or None,
+        "details": {key: as_json_text(value) if isinstance(value, str) else value for key, value in seen.details},
         "request": request(shake.request) if shake else None,
         "response": _response(response, shake) if response and shake else None,
         "answered_by": who.who.value,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ws101.http1 import Headers
 from ws101.probes.attribution import Answerer, answered_by
-from ws101.probes.core import FAILURES, Check, Connection, HandshakeResult, Observation, TlsFacts, Verdict
+from ws101.probes.core import FAILURES, Check, Connection, Detail, HandshakeResult, Observation, TlsFacts, Verdict
 from ws101.report.style import Style, columns, cut, width_of, wrap
 from ws101.report.texts import field, masked, masked_headers, seconds
 from ws101.text import printable
@@ -47,6 +47,8 @@ def probe(url: str, seen: Observation, style: Style) -> str:
     lines += [f"  {line}" for line in wrap(printable(seen.message), style.width - 4)]
     if seen.help:
         lines += _helped(seen.help, style)
+    if seen.details:
+        lines += ["", *columns([(_named(key), _figure(value)) for key, value in seen.details], indent=2)]
     shake = seen.handshake
     if shake is not None and seen.transcript:
         lines += ["", *_exchange(shake, seen.connection, style)]
@@ -55,6 +57,19 @@ def probe(url: str, seen: Observation, style: Style) -> str:
     if seen.connection is not None:
         lines += ["", *_connection(seen.connection, style)]
     return "\n".join(lines)
+
+
+def _named(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _figure(value: Detail) -> str:
+    """A figure of a probe; fractions are times."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return seconds(value)
+    return "-" if value is None or value == "" else printable(str(value))
 
 
 def _helped(text: str, style: Style) -> list[str]:
