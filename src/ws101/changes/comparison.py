@@ -9,16 +9,14 @@ are the same without being asked.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ws101.changes.outcomes import differences, is_inherited, settings
 from ws101.changes.pairing import (
-    Aside,
     Pair,
     around,
-    keyed_routes,
+    not_among,
     pair_routes,
     pair_servers,
     same_text,
@@ -147,63 +145,80 @@ class Comparison:
         return tuple(route for route in self.routes if route.change != "same")
 
 
-def compare_configs(old: Config, new: Config, builds: Sequence[Build]) -> Comparison:
+def compare_configs(old: Config, new: Config, builds: Sequence[Build], *, every: bool = True) -> Comparison:
     """Compare two configurations.
 
     Args:
         old: The configuration before.
         new: The configuration after.
         builds: The nginx versions to compare them for.
+        every: Whether to list the routes of servers that are the same, too.
     """
-    return _Comparer(old, new, tuple(builds)).run()
+    return _Comparer(old, new, tuple(builds), every=every).run()
 
 
 class _Comparer:
-    def __init__(self, old: Config, new: Config, builds: tuple[Build, ...]) -> None:
+    def __init__(self, old: Config, new: Config, builds: tuple[Build, ...], *, every: bool) -> None:
         self.old = old
         self.new = new
         self.builds = builds
+        self.every = every
         self.servers = pair_servers(old, new)
-        before, after = keyed_routes(old), keyed_routes(new)
-        self.pairs = [
-            (one, other, pair_routes(before[one] if one else {}, after[other] if other else {}))
-            for one, other in self.servers
-        ]
         self.partners = {one: other for one, other in self.servers if one is not None and other is not None}
-        for _, _, pairs in self.pairs:
-            for pair in pairs:
-                if pair.old is not None and pair.new is not None:
-                    self.partners[pair.old.location] = pair.new.location
+        self.alike = {other for one, other in self.partners.items() if same_text(one, other)}
+        self.chosen_alike = self._are_chosen_alike()
 
     def run(self) -> Comparison:
         """Everything."""
         aside = tuple(self._around())
         shown = tuple(clause for placed, clause in aside if not is_inherited(placed))
         rows: list[RouteChange] = []
-        for one, other, pairs in self.pairs:
-            same = not aside and one is not None and other is not None and self._is_same(one, other)
-            rows += (_unchanged(pair) if same and not _hidden(pair) else self._row(pair) for pair in pairs)
+        for one, other in self.servers:
+            same = not aside and one is not None and other in self.alike and self._is_chosen_alike(one, other)
+            if not same or self.every or self._hides(other):
+                rows += self._rows(one, other, same=same)
         return Comparison(self.old, self.new, tuple(rows), shown, self.builds)
+
+    def _rows(self, one: Scope | None, other: Scope | None, *, same: bool) -> Iterator[RouteChange]:
+        pairs = pair_routes(one, other)
+        for pair in pairs:
+            if pair.old is not None and pair.new is not None:
+                self.partners[pair.old.location] = pair.new.location
+        return (_unchanged(pair) if same and not _hidden(pair) else self._row(pair) for pair in pairs)
+
+    def _hides(self, server: Scope | None) -> bool:
+        """Whether there is a file around a server that could not be read."""
+        return bool(self.old.unknown or self.new.unknown) or server is None
+
+    def _are_chosen_alike(self) -> bool:
+        """Whether the servers have the same order, addresses and names, so that each is chosen as before."""
+        if len(self.partners) != len(self.old.servers) or len(self.partners) != len(self.new.servers):
+            return False
+        if any(one is not old for (one, _), old in zip(self.servers, self.old.servers, strict=True)):
+            return False
+        return all(other in self.alike or _selection(one) == _selection(other) for one, other in self.partners.items())
 
     def _around(self) -> Iterator[tuple[Placed, str]]:
         """What differs outside the servers: a directive, and the clause."""
         before, after = around(self.old), around(self.new)
-        new = _without(after, before)
-        for head, placed in _without(before, after):
-            partner = next((item for item in new if item[0] == head), None)
+        new = not_among(after, before)
+        for item in not_among(before, after):
+            placed = item.placed
+            partner = next((other for other in new if other.head == item.head), None)
             if partner is None:
                 yield placed, f"{_head(placed)} is gone"
                 continue
             new.remove(partner)
             block = placed.directive.block is not None
-            yield placed, f"{head} says something else" if block else f"{_head(placed)} becomes {_head(partner[1])}"
-        yield from ((placed, f"{_head(placed)} is new") for _, placed in new)
+            becomes = f"{_head(placed)} becomes {_head(partner.placed)}"
+            yield placed, f"{item.head} says something else" if block else becomes
+        yield from ((item.placed, f"{_head(item.placed)} is new") for item in new)
 
-    def _is_same(self, one: Scope, other: Scope) -> bool:
-        """Whether a server says the same, and is chosen for the same requests."""
-        if not same_text(one, other):
-            return False
-        return all(self._choice(self.old, one, build) is self._choice(self.new, other, build) for build in self.builds)
+    def _is_chosen_alike(self, one: Scope, other: Scope) -> bool:
+        """Whether a server is chosen for its own host in both, or in neither."""
+        return self.chosen_alike or all(
+            self._choice(self.old, one, build) is self._choice(self.new, other, build) for build in self.builds
+        )
 
     def _choice(self, config: Config, server: Scope, build: Build) -> Scope | None:
         """The server that answers for a server's own host, as the new configuration's block."""
@@ -257,16 +272,9 @@ class _Comparer:
         return Compared(kind, request, before, after, tuple(dict.fromkeys(clauses)), doubts, (build,))
 
 
-def _without(items: Sequence[Aside], others: Sequence[Aside]) -> list[tuple[str, Placed]]:
-    """Those whose like is not among the others, with what they are called."""
-    left = Counter(item.shape for item in others)
-    found = []
-    for item in items:
-        if left[item.shape] > 0:
-            left[item.shape] -= 1
-        else:
-            found.append((item.head, item.placed))
-    return found
+def _selection(server: Scope) -> tuple[tuple[str, ...], ...]:
+    """All that decides for which connections and hosts a server is chosen."""
+    return tuple(placed.args for name in ("listen", "server_name") for placed in server.all(name))
 
 
 def _doubts(both: tuple[Trace, Trace]) -> tuple[Unknown, ...]:

@@ -64,11 +64,18 @@ def _clauses(before: Outcome, after: Outcome, partners: Mapping[Scope, Scope]) -
     if before.body != after.body:
         yield "the body of the answer differs"
     one, other = before.scope, after.scope
-    if one is not None and other is not None and partners.get(one, other) is not other:
+    if one is not None and other is not None and not _same_place(one, other, partners):
         yield f"{other.title} answers instead of {one.title}"
     if before.forwarded is not None and after.forwarded is not None:
         yield from _forwarded(before.forwarded, after.forwarded)
         yield from _timeouts(before, after)
+
+
+def _same_place(one: Scope, other: Scope, partners: Mapping[Scope, Scope]) -> bool:
+    if one in partners:
+        return partners[one] is other
+    mine, its = one.server, other.server
+    return one.title == other.title and (mine is None or its is None or partners.get(mine) is its)
 
 
 def _forwarded(before: Forwarded, after: Forwarded) -> Iterator[str]:

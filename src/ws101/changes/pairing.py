@@ -7,8 +7,9 @@ common, then addresses alone; equal ones in their order.  Routes are paired by t
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from ws101.nginx.config import Config, Placed, Route, Scope
 
@@ -18,11 +19,14 @@ __all__ = [
     "Shape",
     "around",
     "keyed_routes",
+    "not_among",
     "pair_routes",
     "pair_servers",
     "same_text",
     "server_identity",
 ]
+
+_IDENTITY = "changes: identity"
 
 Key = tuple[Hashable, ...]
 Shape = tuple[tuple[int, str, tuple[str, ...]], ...]
@@ -48,17 +52,31 @@ class Aside:
 
     Args:
         head: By what it is known: the head of a block, the name of any other.
-        shape: All it says.
+        text: As it is written; empty if an include in it holds more.
         placed: The directive.
     """
 
     head: str
-    shape: Shape
+    text: str
     placed: Placed
+
+    @property
+    def shape(self) -> Shape:
+        """All that it says."""
+        placed = self.placed
+        block = placed.directive.block is not None
+        return shape_of(placed.scope.child(placed)) if block else ((0, placed.name, placed.args),)
 
 
 def server_identity(server: Scope) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Addresses and names of a server as written, sorted."""
+    held = server.memo.get(_IDENTITY)
+    if held is None:
+        held = server.memo[_IDENTITY] = _identity(server)
+    return cast("tuple[tuple[str, ...], tuple[str, ...]]", held)
+
+
+def _identity(server: Scope) -> tuple[tuple[str, ...], tuple[str, ...]]:
     listens = tuple(sorted({p.args[0] if p.args else "" for p in server.all("listen")})) or ("80",)
     return listens, tuple(sorted({name for p in server.all("server_name") for name in p.args}))
 
@@ -102,30 +120,30 @@ def _first(waiting: deque[Scope], taken: set[Scope]) -> Scope | None:
     return waiting[0] if waiting else None
 
 
-def pair_routes(old: dict[Key, Route], new: dict[Key, Route]) -> tuple[Pair, ...]:
+def pair_routes(one: Scope | None, other: Scope | None) -> tuple[Pair, ...]:
     """The routes of a pair of servers, see `keyed_routes`; those that are gone come last."""
+    old, new = (keyed_routes(server) if server is not None else {} for server in (one, other))
     both = [Pair(old.get(key), route) for key, route in new.items()]
     return (*both, *(Pair(route, None) for key, route in old.items() if key not in new))
 
 
-def keyed_routes(config: Config) -> dict[Scope, dict[Key, Route]]:
-    """The routes of each server by the heads of the blocks around them, each with its number.
+def keyed_routes(server: Scope) -> dict[Key, Route]:
+    """The routes of a server by the heads of the blocks around them, each with its number.
 
     A server whose requests need not end in a location has a route of its own.
     """
-    found: dict[Scope, dict[Key, Route]] = {server: {} for server in config.servers}
-    counted: Counter[tuple[Scope, Key]] = Counter()
+    found: dict[Key, Route] = {}
+    counted: Counter[Key] = Counter()
     keys: dict[Scope, Key] = {}
-    for route in config.routes():
+    for route in server.config.routes_of(server):
         scope = route.location
         outer = keys.get(scope.parent, ()) if scope.parent is not None else ()
         base = (*outer, scope.title)
-        counted[route.server, base] += 1
-        keys[scope] = (*base, counted[route.server, base])
-        found[route.server][keys[scope]] = route
-    for server, routes in found.items():
-        if ("location /", 1) not in routes:
-            routes[()] = Route(server, server)
+        counted[base] += 1
+        keys[scope] = (*base, counted[base])
+        found[keys[scope]] = route
+    if ("location /", 1) not in found:
+        found[()] = Route(server, server)
     return found
 
 
@@ -172,8 +190,26 @@ def around(config: Config) -> tuple[Aside, ...]:
         for placed in scope:
             if placed.name == "http" or (placed.name == "server" and scope is config.http):
                 continue
-            block = placed.directive.block is not None
-            head = " ".join((placed.name, *placed.args)) if block else placed.name
-            shape = shape_of(scope.child(placed)) if block else ((0, placed.name, placed.args),)
-            found.append(Aside(head, shape, placed))
+            directive = placed.directive
+            head = " ".join((placed.name, *placed.args)) if directive.block is not None else placed.name
+            text = directive.source.text[directive.start : directive.end]
+            found.append(Aside(head, "" if "include" in text else text, placed))
     return tuple(found)
+
+
+def not_among(items: Sequence[Aside], others: Sequence[Aside]) -> list[Aside]:
+    """Those whose like is not among the others; what is written alike is alike."""
+    items, others = _left(items, others, lambda item: item.text), _left(others, items, lambda item: item.text)
+    return _left(items, others, lambda item: item.shape)
+
+
+def _left(items: Sequence[Aside], others: Sequence[Aside], key: Callable[[Aside], Hashable]) -> list[Aside]:
+    counted = Counter(filter(None, map(key, others)))
+    left = []
+    for item in items:
+        known = key(item)
+        if counted[known] > 0:
+            counted[known] -= 1
+        else:
+            left.append(item)
+    return left

@@ -175,7 +175,7 @@ def _meaning(sealed: SealedFiles, disk: DiskFiles, old: str, new: str, asked: As
     if sealed.lost:
         names = joined(map(printable, sealed.lost[:3])) + (", and more" if len(sealed.lost) > 3 else "")
         return Meaning(None, f"the sealed content of {names} is not at hand (--before names a copy)")
-    return Meaning(compare_configs(before, after, asked.inputs.builds()))
+    return Meaning(compare_configs(before, after, asked.inputs.builds(), every=False))
 
 
 def _run(asked: Asked, found: Survey, disk: DiskFiles, main: str) -> tuple[Running | None, str]:

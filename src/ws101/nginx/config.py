@@ -385,19 +385,22 @@ class Config:
 
     def routes(self) -> tuple[Route, ...]:
         """Every place that can answer a request: all locations of all servers, nested ones and ``if`` blocks too."""
+        return tuple(route for server in self.servers for route in self.routes_of(server))
+
+    def routes_of(self, server: Scope) -> tuple[Route, ...]:
+        """The same for one server."""
         found: list[Route] = []
-        for server in self.servers:
-            stack = [server]
-            while stack:
-                scope = stack.pop()
-                if scope is not server:
-                    found.append(Route(server, scope))
-                inner: list[Scope] = []
-                if scope.kind in ("server", "location"):
-                    inner += self.locations(scope)
-                if scope.kind == "location":
-                    inner += (*scope.children("if"), *scope.children("limit_except"))
-                stack.extend(reversed(inner))
+        stack = [server]
+        while stack:
+            scope = stack.pop()
+            if scope is not server:
+                found.append(Route(server, scope))
+            inner: list[Scope] = []
+            if scope.kind in ("server", "location"):
+                inner += self.locations(scope)
+            if scope.kind == "location":
+                inner += (*scope.children("if"), *scope.children("limit_except"))
+            stack.extend(reversed(inner))
         return tuple(found)
 
 
