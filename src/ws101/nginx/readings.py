@@ -325,7 +325,7 @@ def _log_format(args: tuple[str, ...]) -> Reading:
         while at >= 0:
             found = _LOG_VARIABLE.match(value, at)
             assert found is not None
-            if found[1] and found[3] is None and found.end() < len(value):
+            if found[1] and found[3] is None and at + 2 < len(value):
                 return Reading(f'the closing bracket in "{found[2]}" variable is missing')
             if not found[2] or (found[1] and found[3] is None):
                 return Reading(f'invalid parameter "{value[at:]}"')

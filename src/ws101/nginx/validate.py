@@ -203,7 +203,8 @@ class _Walk:
         assert opener is not None
         if frame.file.problems and opener.end > frame.file.problems[-1].offset:
             self._syntax(frame.file, opener.end - 1)
-        self.http.close(frame.level)
+        if opener.closed:
+            self.http.close(frame.level)
 
     def _syntax(self, file: _File, until: int | None) -> None:
         """Tell the syntax problems that nginx meets before an offset; all that are left, if it is None."""
