@@ -18,7 +18,7 @@ from ws101.probes.core import CertificateFacts, Connection, TlsFacts
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.x509 import covers, read_certificate
 
-__all__ = ["ConnectError", "Dialed", "Network", "Resolve", "dial", "failure_of", "parse_resolve"]
+__all__ = ["ConnectError", "Dialed", "Network", "Resolve", "dial", "failure_of", "parse_resolve", "tls_context"]
 
 _STAGGER = 0.25
 """Seconds between attempts at a name's addresses (RFC 8305 section 8)."""
@@ -110,7 +110,7 @@ def dial(endpoint: Endpoint, network: Network) -> Dialed:
         UsageError: If the proxy's URL makes no sense.
     """
     dialer = _Dialer(endpoint, network)
-    context = _context(network) if endpoint.tls else None
+    context = tls_context(network) if endpoint.tls else None
     try:
         dialer.connect()
         if network.proxy:
@@ -267,7 +267,7 @@ class _Dialer:
             again.connect()
             if self.network.proxy:
                 again.pass_proxy()
-            again.start_tls(_context(again.network))
+            again.start_tls(tls_context(again.network))
             return _facts(again.sock, name, False, problem)
         except NetworkError:
             return TlsFacts(trusted=False, problem=problem)
@@ -396,7 +396,7 @@ def _show(address: object) -> str:
     return f"[{address[0]}]:{address[1]}" if ":" in str(address[0]) else f"{address[0]}:{address[1]}"
 
 
-def _context(network: Network) -> ssl.SSLContext:
+def tls_context(network: Network) -> ssl.SSLContext:
     """Verification on unless told otherwise; ALPN offers http/1.1 alone, for over HTTP/2 there is no Upgrade."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
