@@ -56,6 +56,7 @@ COMMANDS = (
     Entry("undo", "Change", "take back what fix --apply or apply changed; --list, --recover"),
     Entry("seal", "Guard", "record the checksums of all that nginx loads"),
     Entry("drift", "Guard", "what has changed since the seal"),
+    Entry("lsp", "Guard", "a language server: check while you type"),
     Entry("rule", "Learn", "the page of a rule: why it matters, bad, good"),
     Entry("demo", "Learn", "the whole story, live on this machine: from 400 to 101"),
 )
