@@ -8,7 +8,7 @@ import time
 
 from tests.live.staging import GOOD, Parts, Site, accept, answering, plain, stage
 from ws101.http1 import Request
-from ws101.lab.backends import EchoApp, default_answer
+from ws101.lab.backends import EchoApp, Recorder, default_answer
 from ws101.lab.nginx import until
 from ws101.lab.wire import is_opening_handshake
 
@@ -237,6 +237,32 @@ def auth_request(parts: Parts) -> Site:
         f"location /ws {{ auth_request /auth; proxy_pass http://{parts.app()}; }} }}"
     )
     return Site(f"ws://127.0.0.1:{port}/ws", conf=parts.nginx(text).conf_path)
+
+
+@stage("http-to-https-redirect", "a plain server that redirects to https, where the handshake works; from outside")
+def to_https(parts: Parts) -> Site:
+    good = parts.through(parts.app(), listen=" ssl", more=parts.tls())
+    port = good.url.rpartition(":")[2].partition("/")[0]
+    plain_site = parts.site(f"return 301 https://127.0.0.1:{port}$request_uri;")
+    return Site(plain_site.url)
+
+
+@stage("location-slash-redirect", "location /ws/ and a client that opens /ws; from outside")
+def slash_redirect(parts: Parts) -> Site:
+    site = parts.through(parts.app(), path="/ws/")
+    return Site(site.url.removesuffix("/"))
+
+
+@stage("proxy-hide-upgrade-header", "proxy_hide_header Upgrade: 101 for nginx, an error for clients")
+def hidden_upgrade(parts: Parts) -> Site:
+    return parts.through(parts.app(), "proxy_hide_header Upgrade;")
+
+
+@stage("backend-handshake-invalid", "an application that computes a wrong Sec-WebSocket-Accept")
+def wrong_accept(parts: Parts) -> Site:
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    app = parts.stack.enter_context(Recorder(f"{head}Sec-WebSocket-Accept: AAAA\r\n\r\n".encode()))
+    return parts.through(app.address)
 
 
 # on the way through

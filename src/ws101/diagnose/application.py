@@ -215,6 +215,31 @@ def redirecting(facts: Facts) -> RootCause | None:
     )
 
 
+def moved(facts: Facts) -> RootCause | None:
+    """A redirect that nobody has been seen to make: told from where it leads."""
+    location = facts.response.header("Location") if facts.response else None
+    if facts.class_of("site") != "redirect" or location is None:
+        return None
+    if facts.class_of("direct") == "redirect" or facts.class_of("replay") == "redirect":
+        return None
+    path = facts.endpoint.target.partition("?")[0]
+    rule, help = "backend-redirect", "open the address that it leads to, or see why it redirects: a login, a new path"
+    if location.startswith("https://") and not facts.endpoint.tls:
+        rule, help = "http-to-https-redirect", "open it with wss://"
+    elif location.partition("?")[0].endswith(f"{path}/"):
+        rule, help = "location-slash-redirect", "open it with the slash at the end, or make location and client agree"
+    opens = facts.passed("redirected")
+    return blame(
+        rule,
+        "proven" if opens else "likely",
+        f"the handshake is redirected to {location[:120]}, and WebSocket clients do not follow",
+        _got(facts),
+        f"at that address: {facts.said('redirected')}" if "redirected" in facts.results else "",
+        help=help,
+        by=("site", "redirected") if opens else ("site",),
+    )
+
+
 def says_https(facts: Facts) -> RootCause | None:
     """The application compares the scheme of Origin with the one it was told."""
     if facts.works or facts.class_of("direct") == "redirect" or not facts.passed("direct-https"):
@@ -377,8 +402,8 @@ def _last_origin(facts: Facts) -> RootCause | None:
 
 
 CAUSES = (
-    *(large_header, origin_list, own_origin_refused, connection_compared, subprotocol, path, redirecting, says_https),
-    *(host_list, password, sticky, plain_spoilt, incapable),
+    *(large_header, origin_list, own_origin_refused, connection_compared, subprotocol, path, redirecting, moved),
+    *(says_https, host_list, password, sticky, plain_spoilt, incapable),
 )
 """The more special first."""
 

@@ -243,8 +243,51 @@ def own_host_wanted(facts: Facts) -> RootCause | None:
     )
 
 
+_BROKEN_101 = (
+    *("missing-upgrade", "wrong-upgrade", "missing-connection", "wrong-connection", "missing-accept"),
+    *("accept-mismatch", "http-version", "malformed-head", "head-too-large", "masked-frame", "html-after-101"),
+    *("invalid-frame", "unrequested-extension"),
+)
+
+
+def spoilt_answer(facts: Facts) -> RootCause | None:
+    """A 101 that clients refuse: nginx took something out of it, or the backend itself makes it so."""
+    if facts.status != 101 or facts.class_of("site") not in _BROKEN_101 or facts.site is None:
+        return None
+    hidden = facts.passed("direct")
+    if hidden:
+        return blame(
+            "proxy-hide-upgrade-header",
+            "proven",
+            "the backend's 101 is good, and on the way something is taken out of it that clients need",
+            facts.site.message,
+            "the same handshake straight to the backend succeeds",
+            help="no proxy_hide_header for Upgrade or Sec-WebSocket-Accept on this path",
+            by=("site", "direct"),
+            span=facts.forwarded.handler.span if facts.forwarded else None,
+        )
+    same = facts.class_of("direct") == facts.class_of("site")
+    return blame(
+        "backend-handshake-invalid",
+        "proven" if same else "likely",
+        f"what answers says 101 and is no proper WebSocket server: {facts.site.message}",
+        f"straight to the backend too: {facts.results['direct'].message}" if same else "",
+        help="use a WebSocket library of the application's framework, and no hand-made answer",
+        by=("site", "direct") if same else ("site",),
+    )
+
+
 CAUSES = (
-    *(exact_connection, lost_handshake, changed_host, trusted_proxies, changed_path, changed_field, some_proxy),
+    *(
+        spoilt_answer,
+        exact_connection,
+        lost_handshake,
+        changed_host,
+        trusted_proxies,
+        changed_path,
+        changed_field,
+        some_proxy,
+    ),
     own_host_wanted,
 )
 """Each decided by an experiment of its own."""

@@ -153,7 +153,23 @@ def _spoilt_somewhere(facts: Facts) -> RootCause | None:
 def _unexplained(facts: Facts) -> RootCause:
     site = facts.site
     assert site is not None
+    if facts.response is None and site.class_ in _WITHOUT_ANSWER:
+        rule, message = _WITHOUT_ANSWER[site.class_]
+        return blame(rule, "possible", message, site.message, help=site.help or _ASK)
+    if site.class_ in ("eof", "reset", "timeout"):
+        message = "the answer breaks off: what answers is broken, or something on the way cuts it"
+        return blame("backend-handshake-invalid", "possible", message, site.message, help=site.help or _ASK)
     return blame("unexplained", "possible", site.message, help=site.help or _ASK)
+
+
+_CLOSED = "the connection is closed without an answer: so nginx does with a name that it does not serve (return 444)"
+_WITHOUT_ANSWER = {
+    "eof": ("server-name-mismatch", _CLOSED),
+    "reset": ("server-name-mismatch", _CLOSED),
+    "timeout": ("upstream-slow-504", "what listens there takes the handshake and does not answer in time"),
+    "not-http": ("client-wrong-public-port", "what answers at this port is no web server"),
+    "malformed-head": ("client-wrong-public-port", "what answers at this port does not speak HTTP properly"),
+}
 
 
 def _by_luck(cause: RootCause) -> RootCause:

@@ -355,7 +355,8 @@ def _measure(case: Case, facts: Facts, asker: Asker) -> None:
         if timeout is not None and timeout * 1.5 < case.idle:
             pinging = idle(case.endpoint, case.options, limit=timeout * 1.5, ping_every=timeout / 3)
             probes.append(("idle-ping", "a tunnel with a ping from the client now and then", pinging, site))
-        _together(probes, asker, case.idle)
+        said = f" (the configuration says {timeout:g} s)" if timeout is not None else ""
+        _together(probes, asker, case.idle, said=said)
     if case.heartbeat > 0:
         probe = heartbeat(case.endpoint, case.options, listen=case.heartbeat)
         _together([("heartbeat", "the server's heartbeat", probe, Place(case.endpoint))], asker, case.heartbeat)
@@ -366,9 +367,9 @@ def _target(facts: Facts) -> str:
     return request.target if request else facts.endpoint.target
 
 
-def _together(probes: Sequence[tuple[str, str, Probe, Place]], asker: Asker, limit: float) -> None:
+def _together(probes: Sequence[tuple[str, str, Probe, Place]], asker: Asker, limit: float, *, said: str = "") -> None:
     """Run probes at the same time, each on its own connection, so that their figures compare."""
-    shown = ", ".join(title for _, title, _, _ in probes)
+    shown = ", ".join(title for _, title, _, _ in probes) + said
 
     def one(name: str, title: str, probe: Probe, place: Place) -> None:
         begin = time.monotonic()

@@ -9,16 +9,14 @@ import pwd
 import socket
 import stat
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 
 from ws101.diagnose import Surroundings
-from ws101.host.process import oldest_worker_started
 from ws101.host.workers import workers
 from ws101.nginx.config import Config
 from ws101.nginx.outcome import Forwarded
 
-__all__ = ["addresses_of", "changed_since", "look_around", "socket_closed_to", "user_of"]
+__all__ = ["addresses_of", "look_around", "socket_closed_to", "user_of"]
 
 _LOOKUP = 3.0
 """Seconds that looking a name up may take."""
@@ -43,22 +41,6 @@ def look_around(
     resolved = [(name, addresses_of(name)) for name in names if name and not _is_address(name) and name != "localhost"]
     leaving = sum(worker.leaving for worker in workers(master)) if master is not None else 0
     return Surroundings(stale, tuple(resolved[:8]), tuple(closed), _selinux_forbids(), leaving)
-
-
-def changed_since(paths: Iterable[str], master: int) -> tuple[str, ...]:
-    """The files that changed after the oldest worker that serves had started: a file's time is its content's.
-
-    Process starts are known to 10 ms; a file changed within that time counts as loaded.
-    """
-    began = oldest_worker_started(master)
-    if began is None:
-        return ()
-    found = []
-    for path in paths:
-        with contextlib.suppress(OSError, ValueError):
-            if Path(path).stat().st_mtime > began + 0.01:
-                found.append(path)
-    return tuple(found)
 
 
 def _is_address(name: str) -> bool:
