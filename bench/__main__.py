@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import math
 import platform
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import parsing, peers
+from bench import drift, parsing, peers
 from bench.measure import ROOT, best, generate, run
 from bench.report import Goal, Report
 from ws101.host.binary import all_nginx
@@ -44,6 +45,7 @@ def main() -> int:
                 _check(report, path, f"{servers} {layout}", python, rounds)
                 if not options.quick and layout == "single":
                     _beside(report, path, f"{servers} {layout}", servers)
+        drift.measure(report, folder, options.rounds)
         report.growth(options.servers)
     report.write(ROOT / "docs" / "benchmarks.md")
     print(report.text())
@@ -73,6 +75,9 @@ def _check(report: Report, path: Path, name: str, python: Path | None, rounds: i
     report.row("whole process", name, "ws101 check", ours.cpu, ours)
     if ours.code not in (0, 1):
         report.note(f"FAILED: ws101 check ended with {ours.code}: {ours.output[-300:]}")
+    if ours.code is None:
+        report.goals.append(Goal(f"check, {name}: stopped, so it has no figure", math.inf, 0.6))
+        return
     report.checks[name] = ours
     if python is not None:
         theirs = best([str(python), "-c", _PARSE, str(path)], rounds)

@@ -29,7 +29,8 @@ from websockets.asyncio.client import connect
 
 from bench.peers import NODE
 from ws101.host.dial import Network
-from ws101.host.many import Plan, hold_many, open_files
+from ws101.host.many import hold_many, open_files
+from ws101.probes.crowding import Plan
 from ws101.probes.endpoint import parse_ws_url
 from ws101.probes.handshake import ORDINARY, accept_for
 
