@@ -70,6 +70,7 @@ def _report(console: Console, what: str, where: str, remedy: str, code: int) -> 
     style = console.style
     lines = [f"{style.paint('error', 'error')}: {what}"]
     if where:
+        where = where.replace("\n", "\\n")
         lines.append(f"  {style.paint('gutter', '-->')} {where}")
     if remedy:
         lines.append(f"  {style.paint('good', 'help')}: {remedy}")

@@ -52,6 +52,7 @@ KEEP = 50
 """How many finished changes are remembered, and can be taken back."""
 
 _POLL = 0.05
+_OWN_STATE = "name a folder of your own with WS101_STATE, or take the others' rights away: chmod go-w"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +247,7 @@ def lock(state: Path, conf_folder: str = "", *, wait: float = 10.0) -> Iterator[
     with contextlib.ExitStack() as held:
         try:
             state.mkdir(parents=True, mode=0o700, exist_ok=True)
+            _check_owner(state)
             own = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise _no_state(error, state) from error
@@ -261,6 +263,19 @@ def lock(state: Path, conf_folder: str = "", *, wait: float = 10.0) -> Iterator[
                 held.callback(os.close, folder)
                 _acquire(folder, deadline, lambda: "")
         yield
+
+
+def _check_owner(state: Path) -> None:
+    """Refuse a state folder that somebody else could have filled: its journals name files and commands.
+
+    Raises:
+        ApplyError: It is such a folder.
+    """
+    found = state.stat()
+    if found.st_uid not in (0, os.geteuid()):
+        raise ApplyError(f"the state folder belongs to user {found.st_uid}", where=str(state), help=_OWN_STATE)
+    if found.st_mode & 0o022:
+        raise ApplyError("the state folder can be written by others", where=str(state), help=_OWN_STATE)
 
 
 def _acquire(fd: int, deadline: float, holder: Callable[[], str]) -> None:

@@ -21,12 +21,15 @@ MASK = "***"
 _TAB = "    "
 _PRIVATE = r"[^\s;{}]*(?:authorization|cookie|token|secret|passw|api[-_]?key|credential|signature)[^\s;{}]*"
 _WORD = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s;{}]+"
-_SECRETS = (
+_HASH = re.compile(r"(\$(?:[1-7]|2[abxy]|y|gy|sha1|apr1|argon2[a-z]*|scrypt)\$[^\s:;\"'}]+)")
+_SECRETS = (  # the last two: hashes of passwords, and the lines of a key, in files that an include leads to
     re.compile(rf"(?i)\b(?:\w+_set_header|add_header|\w+_param|set|map)[ \t]+[\"']?{_PRIVATE}[\"']?[ \t]+({_WORD})"),
     re.compile(r"(?i)\b(?:ssl_password_file|secure_link_secret|auth_jwt_key)[ \t]+([^\s;{}]+)"),
     re.compile(r"[a-z]+://[^/\s:@;]+:([^/\s@;]+)@"),
     re.compile(r"(?i)\b(?:basic|bearer)[ \t]+([A-Za-z0-9+/=._~-]{6,})"),
     re.compile(r"(?i)[?&](?:access_token|token|api_key|apikey|password|secret|sig|signature)=([^&\s;\"'$]+)"),
+    _HASH,
+    re.compile(r"(?m)^[ \t]*([A-Za-z0-9+/]{40,}={0,2})[ \t\r]*$"),
 )
 _ONLY_VARIABLES = re.compile(r"[\"']?(?:\$\w+|\$\{\w+\}|[ ,;])*[\"']?")
 
@@ -53,8 +56,13 @@ def place(source: Source, offset: int, base: str = "") -> str:
     return f"{shown_path(source.path, base)}:{at.line}:{at.column}"
 
 
+def _is_secret(pattern: re.Pattern[str], value: str) -> bool:
+    """A value made of variables alone is none; a hash only looks like some."""
+    return pattern is _HASH or not _ONLY_VARIABLES.fullmatch(value)
+
+
 def _secret_ranges(text: str) -> list[tuple[int, int]]:
-    found = [m.span(1) for pattern in _SECRETS for m in pattern.finditer(text) if not _ONLY_VARIABLES.fullmatch(m[1])]
+    found = [m.span(1) for pattern in _SECRETS for m in pattern.finditer(text) if _is_secret(pattern, m[1])]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(found):
         if merged and start < merged[-1][1]:

@@ -68,6 +68,8 @@ _TO_ASCII = str.maketrans(
     }
 )
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
+_OURS = frozenset(f"\x1b[{code}m" for code in ("0", *_CODES.values()))
+_UNSAFE = re.compile(r"\x1b\[[0-9;]*m|[^\n\t\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,11 @@ class Style:
         return _GLYPHS[name][0 if self.unicode else 1]
 
     def finish(self, text: str) -> str:
-        """The last step of every renderer: our own typographic characters become ASCII where needed."""
+        """The last step of every renderer: our own typographic characters become ASCII where needed.
+
+        Whatever could still steer a terminal, turn text around or hide it is shown as an escape; our colours stay.
+        """
+        text = _UNSAFE.sub(_shown, text)
         return text if self.unicode else text.translate(_TO_ASCII)
 
 
@@ -151,3 +157,8 @@ def columns(rows: Iterable[Sequence[str]], *, gap: int = 2, indent: int = 0) -> 
     return [
         " " * indent + (" " * gap).join(pad(cell, widths[i]) for i, cell in enumerate(row)).rstrip() for row in table
     ]
+
+
+def _shown(found: re.Match[str]) -> str:
+    text = found[0]
+    return text if text in _OURS or text.isprintable() else text.encode("unicode_escape").decode("ascii")
