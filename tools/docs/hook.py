@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ __all__ = ["on_config"]
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put a page a rule below *Rules*, and leave out pages that this copy of the repository does not hold."""
+    """Put a page a rule below *Rules*, leave out pages that are not there, and add all others to *Inside*."""
     docs = Path(config.docs_dir)
-    config.nav = [entry for entry in (_there(item, docs) for item in config.nav or []) if entry]
-    for entry in config.nav:
-        if isinstance(entry, dict) and "Rules" in entry:
-            pages = sorted(path.name for path in (docs / "rules").glob("*.md") if path.name != "index.md")
-            entry["Rules"] = ["rules/index.md", *(f"rules/{name}" for name in pages)]
+    pages = sorted(path.relative_to(docs).as_posix() for path in docs.rglob("*.md"))
+    nav = [entry for entry in (_there(item, docs) for item in config.nav or []) if entry]
+    sections = {name: entry for entry in nav if isinstance(entry, dict) for name in entry}
+    sections["Rules"]["Rules"] = ["rules/index.md", *(p for p in pages if p.startswith("rules/") and "index" not in p)]
+    sections["Inside"]["Inside"] += [page for page in pages if page not in set(_pages(nav))]
+    config.nav = nav
     return config
 
 
@@ -27,3 +29,10 @@ def _there(item: Any, docs: Path) -> Any:
     if isinstance(item, list):
         return [entry for entry in (_there(one, docs) for one in item) if entry]
     return {key: kept for key, value in item.items() if (kept := _there(value, docs))}
+
+
+def _pages(item: Any) -> Iterator[str]:
+    if isinstance(item, str):
+        yield item
+    for one in item if isinstance(item, list) else item.values() if isinstance(item, dict) else ():
+        yield from _pages(one)
