@@ -51,7 +51,7 @@ class Fix:
         title: The advice, in the imperative.
         edits: All edits, in any number of files.
         safety: Safe only if every other request keeps its outcome.
-        reason: Why it is unsafe; empty for a safe fix.
+        reason: Why it is unsafe; for a safe fix, that this is not proven yet; empty if it is.
     """
 
     title: str

@@ -26,9 +26,12 @@ from ws101.rules.base.sameness import Difference, same_outcomes
 from ws101.syntax import Directive
 from ws101.text import Edit, apply
 
-__all__ = ["Applied", "FixResult", "Overlay", "changed", "fix", "proven", "with_edits"]
+__all__ = ["Applied", "FixResult", "Overlay", "changed", "fix", "judged", "proven", "with_edits"]
 
 ROUNDS = 10
+FEW_ROUTES = 200
+"""Up to so many routes the safety of fixes is proven before they are shown."""
+_CLAIMED = "said by the rule; ws101 fix proves it before it applies anything"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ def fix(
         config: The configuration.
         builds: The nginx it runs on; several if that is unknown.
         options: What the user asks for.
-        unsafe: Whether fixes that change other requests are wanted too.
+        unsafe: Whether fixes that change other requests are wanted too; those of notes only for rules in
+            ``options.select``.
         rules: The rules to run.
 
     Raises:
@@ -137,7 +141,7 @@ def fix(
     for _ in range(ROUNDS):
         report = proven(check(now, builds, options, rules=rules), options, baseline)
         before = before or report
-        chosen = _choose(report.entries, unsafe=unsafe)
+        chosen = _choose(report.entries, options.select, unsafe=unsafe)
         if not chosen:
             break
         after = with_edits(now, (edit for item in chosen for edit in item.fix.edits))
@@ -176,6 +180,27 @@ def proven(report: CheckReport, options: Options, baseline: Config | None = None
         reasons |= _refuted(report, options, baseline, group)
         rest = [entry for entry in rest if entry not in group]
     return replace(report, entries=tuple(_demoted(e, reasons[id(e)]) if id(e) in reasons else e for e in entries))
+
+
+def judged(report: CheckReport, options: Options) -> CheckReport:
+    """The report with the safety of its fixes proven where that takes little time, else marked as a mere claim.
+
+    Args:
+        report: What the rules said.
+        options: What they were asked.
+    """
+    if not any(_needs_proof(entry) for entry in report.entries):
+        return report
+    if len(report.config.routes()) <= FEW_ROUTES:
+        return proven(report, options)
+    return replace(report, entries=tuple(_claimed(entry) for entry in report.entries))
+
+
+def _claimed(entry: Entry) -> Entry:
+    found = entry.finding.fix
+    if found is None or not _needs_proof(entry):
+        return entry
+    return replace(entry, finding=replace(entry.finding, fix=replace(found, reason=_CLAIMED)))
 
 
 def _is_safe(fix: Fix | None) -> bool:
@@ -241,10 +266,18 @@ def _placements(report: CheckReport) -> Counter[Directive]:
     return found
 
 
-def _choose(entries: Sequence[Entry], *, unsafe: bool) -> list[Applied]:
+def _choose(entries: Sequence[Entry], asked: frozenset[str], *, unsafe: bool) -> list[Applied]:
     """The fixes to apply together: the first to bite first, none that touches another."""
-    wanted = [e for e in entries if e.finding.fix and (unsafe or e.finding.fix.safety is Safety.SAFE)]
+    wanted = [e for e in entries if _is_safe(e.finding.fix) or (unsafe and _is_wanted(e.finding, asked))]
     return [Applied(e, e.finding.fix) for e in _compatible(wanted) if e.finding.fix]
+
+
+def _is_wanted(finding: Finding, asked: frozenset[str]) -> bool:
+    """Whether an unsafe fix is applied with the others: a note's only if its rule is asked for by name.
+
+    A note may be wrong about what the application needs, and nothing fails where it is.
+    """
+    return finding.fix is not None and (finding.level is not Level.NOTE or finding.rule in asked)
 
 
 def _compatible(entries: Sequence[Entry]) -> list[Entry]:

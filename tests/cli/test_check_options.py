@@ -121,7 +121,7 @@ def test_the_command_line_goes_before_the_settings(site: Path) -> None:
 
 def test_other_settings_can_be_named(site: Path) -> None:
     (site / "ws101.toml").write_text("nonsense = 1\n")
-    (site / "other.toml").write_text('ignore = ["WS101"]\n')
+    (site / "other.toml").write_text('ignore = ["WS101", "WS134"]\n')
     assert rules_of(site, "--url", URL, "--settings", str(site / "other.toml")) == set()
     done = ws101("check", str(site), "--settings", str(site / "missing.toml"))
     assert (done.code, "cannot read the settings: No such file" in done.err) == (2, True)
@@ -154,4 +154,8 @@ def test_a_suppression_with_a_reason_silences_and_one_that_silences_nothing_is_a
 def test_a_suppression_without_a_reason_silences_nothing(site: Path) -> None:
     (site / "nginx.conf").write_text(SITE.replace("/ws {", "/ws {  # ws101: ignore[upgrade-not-forwarded]"))
     done = ws101("check", str(site), *OLD, "--url", URL, "--format", "json")
-    assert {item["rule"] for item in done.json["findings"]} == {"upgrade-not-forwarded", "suppression"}
+    assert {item["rule"] for item in done.json["findings"]} == {
+        "upgrade-not-forwarded",
+        "host-not-forwarded",
+        "suppression",
+    }

@@ -23,7 +23,7 @@ OLD = ("--nginx-version", "1.22.1")
 WORKING = SITE.replace(
     "proxy_read_timeout 1h;",
     'proxy_http_version 1.1; proxy_set_header upgrade $http_upgrade; proxy_set_header connection "upgrade";\n'
-    "            proxy_read_timeout 1h;",
+    "            proxy_set_header Host $http_host;\n            proxy_read_timeout 1h;",
 )
 
 
@@ -57,7 +57,7 @@ def test_check_underlines_the_place_and_answers_for_every_route(site: Path) -> N
     ]
     assert "Would a WebSocket get through here?" in done.out
     assert "example.com  /ws       http://127.0.0.1:3000  no" in done.out
-    assert "1 error in 1 file · nginx 1.22.1 (--nginx-version)" in done.out
+    assert "1 error, 1 note in 1 file · nginx 1.22.1 (--nginx-version)" in done.out
     assert "ws101 fix nginx.conf --url ws://example.com:8080/ws" in done.out
 
 

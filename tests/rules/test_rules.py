@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.rules.real import BUILDS, check_text, fix_text
-from ws101.check import CheckReport
+from tests.rules.real import BUILDS, check_text, config_of, fix_text
+from ws101.check import CheckReport, check
 from ws101.findings import Safety
+from ws101.rules import Options
 
 URL = "ws://example.com/ws"
 MAP = "map $http_upgrade $connection_upgrade { default upgrade; '' close; }"
@@ -212,3 +213,180 @@ def test_what_nginx_refuses_beyond_syntax_is_reported_too() -> None:
     report = check_text(site(f"proxy_set_header X; location /ws {{ {PASS} {FULL} }}"))
     assert rules(report) == ["config-syntax-error"]
     assert "invalid number of arguments" in report.findings[0].message
+
+
+WS = f"location /ws {{ {PASS} {FULL} }}"
+
+
+def notes_of(body: str, *urls: str, http: str = MAP, main: str = "", server: str = "") -> list[tuple[str, str]]:
+    text = site(body, http, main).replace("listen 80;", server or "listen 80;")
+    return [(f.rule, f.level.value) for f in check_text(text, *urls).findings]
+
+
+@pytest.mark.parametrize("value", ["$host", "$http_host", "app.example.com", "$host:$server_port", "$server_name"])
+def test_a_host_that_somebody_chose_is_left_alone(value: str) -> None:
+    report = check_text(site(f"location /ws {{ {PASS} {FULL} proxy_set_header Host {value}; }}"), ignore=frozenset())
+    assert rules(report) == []
+
+
+def test_one_note_a_server_says_that_host_is_not_forwarded() -> None:
+    report = check_text(site(f"{WS} location /hub {{ {PASS} {FULL} }}"), ignore=frozenset())
+    assert [(f.rule, f.level.value) for f in report.findings] == [("host-not-forwarded", "note")]
+    assert len(report.entries[0].places) == 2
+
+
+def test_a_host_set_for_the_whole_server_is_set_where_its_list_is() -> None:
+    text = site(f"{UP}\n{CO}\n{V11} {LONG} location /ws {{ {PASS} }}")
+    fixed = fix_text(text, unsafe=True, ignore=frozenset(), select=frozenset({"host-not-forwarded"}))
+    assert fixed.texts["nginx.conf"].count("Host $host;") == 1
+    assert f"{CO}\nproxy_set_header Host $host;" in fixed.texts["nginx.conf"]
+
+
+def test_the_unsafe_fix_of_a_note_is_applied_only_if_its_rule_is_asked_for() -> None:
+    text = site(f"location /ws {{ proxy_pass http://localhost:3000; {FULL} }}")
+    assert fix_text(text, unsafe=True).texts == {}
+    asked = fix_text(text, unsafe=True, select=frozenset({"localhost-ipv6"}))
+    assert "http://127.0.0.1:3000;" in asked.texts["nginx.conf"]
+
+
+def test_a_lost_port_is_a_warning_where_a_told_url_has_one() -> None:
+    body = f"location /ws {{ {PASS} {FULL} proxy_set_header Host $host; }}"
+    both = "listen 80; listen 8443;"
+    assert notes_of(body, server=both) == []
+    assert notes_of(body, "ws://example.com:8443/ws", server=both) == [("host-port-lost", "warning")]
+    assert notes_of(body.replace("$host;", "$http_host;"), "ws://example.com:8443/ws", server=both) == []
+
+
+TLS = "listen 443 ssl; ssl_certificate c.pem; ssl_certificate_key k.pem;"
+
+
+def test_wss_to_a_port_without_tls_is_an_error_and_to_no_port_a_warning() -> None:
+    assert notes_of(WS, "wss://example.com/ws", server="listen 443;") == [("tls-not-configured", "error")]
+    assert notes_of(WS, "wss://example.com/ws") == [("tls-not-configured", "warning")]
+    assert notes_of(WS, "wss://example.com/ws", server=f"{TLS} proxy_set_header X-Forwarded-Proto $scheme;") == [
+        ("x-forwarded-proto-missing", "note")
+    ]
+
+
+def test_plain_to_a_port_of_tls_alone_is_an_error() -> None:
+    body = f"location /ws {{ {PASS} {FULL} proxy_set_header X-Forwarded-Proto $scheme; }}"
+    assert notes_of(body, "ws://example.com:443/ws", server=TLS) == [("plain-http-to-https-port", "error")]
+    assert notes_of(body, "wss://example.com/ws", server=TLS) == []
+
+
+def test_a_port_that_nobody_listens_on_is_named() -> None:
+    assert notes_of(WS, "ws://example.com:3000/ws") == [("client-wrong-public-port", "warning")]
+
+
+def test_a_client_certificate_that_everybody_needs_is_a_warning() -> None:
+    body = f"location /ws {{ {PASS} {FULL} proxy_set_header X-Forwarded-Proto $scheme; }}"
+    assert notes_of(body, server=f"{TLS} ssl_verify_client on; ssl_client_certificate ca.pem;") == [
+        ("ssl-verify-client", "warning")
+    ]
+    assert notes_of(body, server=f"{TLS} ssl_verify_client optional; ssl_client_certificate ca.pem;") == []
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("http://127.0.0.1:443", ["upstream-scheme-mismatch"]),
+        ("https://127.0.0.1:80", ["upstream-scheme-mismatch"]),
+        ("https://127.0.0.1", []),
+        ("http://127.0.0.1", []),
+        ("http://127.0.0.1:8443", []),
+        ("http://app:3000", ["stale-upstream-dns"]),
+        ("http://unix:/run/app.sock", []),
+        ("http://[::1]:3000", []),
+    ],
+)
+def test_schemes_and_names_of_backends(target: str, expected: list[str]) -> None:
+    assert rules_of(f"location /ws {{ proxy_pass {target}; {FULL} }}") == expected
+
+
+def test_a_name_that_is_looked_up_again_is_fine() -> None:
+    group = "resolver 127.0.0.11; upstream app { zone app 64k; server app.internal:3000 resolve; }"
+    kept = MAP.replace(" close", " ''")
+    text = site(f"location /ws {{ proxy_pass http://app; {FULL} }}", f"{kept} {group}")
+    assert rules(check_text(text, build=BUILDS[-1])) == []
+
+
+def test_localhost_without_a_second_try_is_a_warning() -> None:
+    once = "proxy_next_upstream off;"
+    assert notes_of(f"location /ws {{ proxy_pass http://localhost:3000; {once} {FULL} }}") == [
+        ("localhost-ipv6", "warning")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("head", "target", "expected"),
+    [
+        ("/ws/", "http://127.0.0.1:3000/app/", ["location-slash-redirect"]),
+        ("/ws", "http://127.0.0.1:3000/app", []),
+        ("= /ws", "http://127.0.0.1:3000/", []),
+        ("/", "http://127.0.0.1:3000/app/", []),
+        ("/feed/", "http://127.0.0.1:3000/app", ["proxy-pass-trailing-slash"]),
+    ],
+)
+def test_slashes_of_both_sides(head: str, target: str, expected: list[str]) -> None:
+    assert rules_of(f"location {head} {{ proxy_pass {target}; {FULL} }}") == expected
+
+
+def test_an_earlier_server_with_the_same_name_is_named() -> None:
+    text = site(WS).replace("server {", "server { listen 80; server_name example.com; return 404; }\nserver {", 1)
+    report = check_text(text)
+    assert [(f.rule, f.level.value) for f in report.findings] == [("server-name-mismatch", "warning")]
+
+
+def test_limits_with_room_or_only_tried_out_are_fine() -> None:
+    zones = f"{MAP} limit_req_zone $binary_remote_addr zone=r:1m rate=5r/s; limit_conn_zone $server_name zone=c:1m;"
+    for line in ("limit_req zone=r burst=20;", "limit_conn c 10;", "limit_req zone=r; limit_req_dry_run on;"):
+        assert rules_of(f"location /ws {{ {PASS} {FULL} {line} }}", http=zones) == []
+    assert rules_of(f"location /ws {{ {PASS} {FULL} limit_req zone=r; }}", http=zones) == ["rate-limit"]
+
+
+def test_few_connections_are_a_note_and_very_few_a_warning() -> None:
+    for number, expected in (("64", "warning"), ("768", "note")):
+        text = site(WS).replace("events {}", f"events {{ worker_connections {number}; }}")
+        assert [(f.rule, f.level.value) for f in check_text(text).findings] == [("worker-connections", expected)]
+    assert notes_of(WS, main="worker_rlimit_nofile 100;\n") == [("worker-connections", "warning")]
+
+
+def test_an_inner_server_that_answers_for_itself_is_no_second_fault() -> None:
+    inner = f"server {{ listen 127.0.0.1:8080; location /ws {{ {PASS} {UP} }} }}"
+    text = site(f"location /ws {{ proxy_pass http://127.0.0.1:8080; {FULL} }}", f"{MAP} {inner}")
+    assert "second-proxy-hop" not in rules(check_text(text))
+
+
+def test_a_told_host_in_a_file_beside_the_loaded_ones_is_named() -> None:
+    available = {"sites-available/app": f"server {{ listen 80; server_name app.test; {WS} }}"}
+    files = {"nginx.conf": f"events {{}}\nhttp {{ {MAP}\nserver {{ listen 80; return 404; }}\n}}\n", **available}
+    told = check(config_of(files), (BUILDS[0],), Options(urls=("ws://app.test/ws",)))
+    assert rules(told) == ["config-not-included"]
+    assert "sites-available/app" in told.findings[0].message
+    assert check(config_of(files), (BUILDS[0],), Options()).findings == ()
+
+
+@pytest.mark.parametrize("name", ["a.conf.bak", "a.conf~", ".a.conf.swp", "a.disabled"])
+def test_a_file_that_is_meant_to_be_off_is_left_alone(name: str) -> None:
+    files = {
+        "nginx.conf": f"events {{}}\nhttp {{ {MAP}\ninclude conf.d/*.conf; }}\n",
+        f"conf.d/{name}": f"server {{ listen 80; {WS} }}",
+        "conf.d/b.conf": "server { listen 80; return 404; }",
+    }
+    assert check(config_of(files), (BUILDS[0],), Options()).findings == ()
+
+
+def test_a_told_path_in_a_shared_location_may_get_one_of_its_own() -> None:
+    body = f"location / {{ {PASS} {V11} {UP} {CO} proxy_set_header X-A b; }}"
+    (finding,) = check_text(site(body), URL).findings
+    assert finding.rule == "read-timeout"
+    (other,) = finding.other_fixes
+    assert other.safety is Safety.UNSAFE
+    (edit,) = other.edits
+    assert "location = /ws {" in edit.text
+    assert "proxy_read_timeout 86400s;" in edit.text
+    assert "proxy_set_header X-A b;" in edit.text
+
+
+def test_an_add_header_beside_the_right_fields_is_fine() -> None:
+    assert rules_of(f"location /ws {{ {PASS} {FULL} add_header Upgrade $http_upgrade; }}") == []

@@ -108,9 +108,40 @@ SERVERS = {
     ),
     "a client body limit": f"client_max_body_size 1k; location /ws {{ {P} {FULL} }}",
     "an add_header": f"add_header X-Frame-Options DENY always; location /ws {{ {P} {FULL} }}",
+    "Host as it came": f"location /ws {{ {P} {FULL} proxy_set_header Host $http_host; }}",
+    "Host on the usual port": f"location /ws {{ {P} {FULL} proxy_set_header Host $host; }}",
+    "a Host of the application's own": f"location /ws {{ {P} {FULL} proxy_set_header Host app.internal; }}",
+    "localhost, which is tried twice": f"location /ws {{ proxy_pass http://localhost:3000; {FULL} }}",
+    "one server of two is down": f"location /ws {{ proxy_pass http://half; {FULL} }}",
+    "a limit with room": f"location /ws {{ limit_req zone=r burst=50 nodelay; limit_conn c 50; {P} {FULL} }}",
+    "a limit that is only tried out": f"location /ws {{ limit_req zone=r; limit_req_dry_run on; {P} {FULL} }}",
+    "larger buffers": f"large_client_header_buffers 8 32k; location /ws {{ {P} {FULL} }}",
+    "a path in front of a path": f"location /ws/ {{ proxy_pass http://{BACKEND}/app/ws/; {FULL} }}",
+    "a path kept below a site that keeps it": f"location /a/ {{ {P} }} location /a/ws {{ {P} {FULL} }}",
+    "a library at the root and below": (
+        f"location /a/socket.io/ {{ {P} {FULL} }} location /socket.io/ {{ {P} {FULL} }} location /ws {{ {P} {FULL} }}"
+    ),
+    "an add_header of the same name beside the right fields": (
+        f"location /ws {{ {P} {FULL} add_header Upgrade $http_upgrade; }}"
+    ),
+    "underscores and sizes": f"underscores_in_headers off; client_header_buffer_size 4k; location /ws {{ {P} {FULL} }}",
+    "a protected page on another backend": (
+        f"location /admin {{ deny all; proxy_pass http://127.0.0.1:9; }} location /ws {{ {P} {FULL} }}"
+    ),
+    "a name for everybody": f"server_name _; location /ws {{ {P} {FULL} }}",
+    "the client's address behind a proxy": (
+        f"location /ws {{ {P} {FULL} proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; "
+        "proxy_set_header X-Forwarded-Proto $scheme; }"
+    ),
+    "a second try forbidden to one address": f"location /ws {{ proxy_next_upstream off; {P} {FULL} }}",
+    "if without a return after it": f"location /ws {{ {FULL} {P} if ($http_upgrade = websocket) {{ {P} }} }}",
 }
 
-PATHS = {"a slash at both ends": "/ws/"}
+PATHS = {
+    "a slash at both ends": "/ws/",
+    "a path in front of a path": "/ws/",
+    "a path kept below a site that keeps it": "/a/ws",
+}
 
 PREAMBLE = f"""
     map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
@@ -118,6 +149,9 @@ PREAMBLE = f"""
     map $connection_upgrade $twice {{ upgrade upgrade; default ''; }}
     map $http_upgrade $only_websocket {{ ~*^websocket$ websocket; default ''; }}
     upstream app {{ server {BACKEND}; keepalive 8; }}
+    upstream half {{ server {BACKEND}; server 127.0.0.1:9 down; }}
+    limit_req_zone $binary_remote_addr zone=r:1m rate=5r/s;
+    limit_conn_zone $binary_remote_addr zone=c:1m;
 """
 INCLUDE = f"{V}\n{U}\n{C}\n{T}\n"
 
@@ -168,6 +202,7 @@ def test_every_form_works_on_a_real_nginx(binary: NginxBinary, backend: Recorder
     )
     temp = "client_body_temp_path t1; proxy_temp_path t2; access_log off;"
     text = f"events {{}}\nhttp {{ {temp} {PREAMBLE} {servers} }}\n".replace(BACKEND, backend.address)
+    text = text.replace("localhost:3000", f"localhost:{backend.address.rpartition(':')[2]}")
     if not binary.build.has_module("http_mirror"):
         text = text.replace("mirror /mirror;", "")
     with Nginx({"nginx.conf": text, "upgrade.inc": INCLUDE}, binary=binary):

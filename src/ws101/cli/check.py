@@ -72,6 +72,7 @@ def command(
     from ws101.check import check
     from ws101.cli.configured import find_settings, with_settings
     from ws101.cli.ruling import options_of
+    from ws101.fix import judged
 
     if statistics and output != "terminal":
         raise UsageError("--statistics is for people", help=f"leave out --format {output}, or count what it lists")
@@ -80,7 +81,7 @@ def command(
     options, inputs = with_settings(options, inputs, told)
     level = fail_on or told.fail_on or "error"
     loaded = [inputs.load(path) for path in paths]
-    results = [(item, check(item.config, item.builds, options)) for item in loaded]
+    results = [(item, judged(check(item.config, item.builds, options), options)) for item in loaded]
     code = max(exit_code(report, level) for _, report in results)
     console = Console.of(sys.stdout, color)
     if output == "terminal":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from ws101.findings import Fix, Level
 from ws101.nginx.config import Scope
-from ws101.nginx.locations import location_name
+from ws101.nginx.locations import find_location, location_name
+from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.context import Context
 from ws101.rules.base.edits import insert_before
-from ws101.rules.base.facts import show
+from ws101.rules.base.facts import head_label, show
+from ws101.rules.base.hints import POLLING, SEGMENTS, segments
+from ws101.rules.base.listening import sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.rules.base.writing import raw
+from ws101.rules.base.writing import copied_location
 from ws101.syntax import Directive
 
 __all__ = ["check"]
@@ -23,6 +26,8 @@ def check(context: Context) -> Iterator[Found]:
 
     Where a location's name ends in a slash and it proxies, nginx answers the same path without the slash by a redirect
     of its own (301).
+
+    Without a told URL it is a note, for names such as ``/ws/`` alone.
 
     Why it matters
         Browsers do not follow redirects of an opening handshake: the WebSocket fails with response code 301.
@@ -97,6 +102,31 @@ def check(context: Context) -> Iterator[Found]:
             help=f"or let the client ask for {show(name)} (told: {', '.join(show(url) for url in urls)})",
             scopes=(scope,),
         )
+    if not context.options.urls:
+        yield from (_hint(aim) for aim, _ in sure_proxied(context) if _is_hinted(context, aim))
+
+
+def _is_hinted(context: Context, aim: Aim) -> bool:
+    """Whether the name is one segment that clients often ask for without the slash."""
+    location = location_of(aim.scope)
+    name, parts = location_name(location), segments(location_name(location))
+    usual = name.modifier in ("", "^~") and name.name.endswith("/") and len(parts) == 1
+    if not usual or parts[-1] not in SEGMENTS - POLLING:
+        return False
+    found = find_location(aim.route.server, name.name.removesuffix("/"), context.build)
+    return found.redirect and found.scope is location
+
+
+def _hint(aim: Aim) -> Found:
+    name = location_name(location_of(aim.scope)).name
+    asked = show(name.removesuffix("/"))
+    return Found(
+        f"a client that asks for {asked} is redirected to {show(name)}, which WebSocket clients do not follow",
+        head_label(aim, "").span,
+        (aim,),
+        help=f"fine if clients ask for {show(name)}; tell the URL they use (--url), and the fix is offered",
+        level=Level.NOTE,
+    )
 
 
 def _exact(location: Directive, name: str) -> list[str]:
@@ -106,16 +136,4 @@ def _exact(location: Directive, name: str) -> list[str]:
         f"        return 301 {name}/$is_args$args;",
         "    }",
     ]
-    inner = [d for d in location.block or () if d.name != "location"]
-    return [f"location = {name} {{", *guard, *_lines(inner, 1), "}"]
-
-
-def _lines(directives: Sequence[Directive], depth: int) -> list[str]:
-    lines: list[str] = []
-    for directive in directives:
-        head = "    " * depth + raw(directive)
-        if directive.block is None:
-            lines.append(head)
-        else:
-            lines += [head.removesuffix(";") + " {", *_lines(directive.block, depth + 1), "    " * depth + "}"]
-    return lines
+    return copied_location(location, f"= {name}", {}, guard)

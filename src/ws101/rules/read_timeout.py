@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Label, Level, Safety
+from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import Forwarded
 from ws101.rules.base.aims import Aim, location_of
-from ws101.rules.base.context import Context
+from ws101.rules.base.context import HANDSHAKE_TARGET, Context
+from ws101.rules.base.edits import insert_before
 from ws101.rules.base.facts import place, show
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.rules.base.writing import add_setting
+from ws101.rules.base.writing import add_setting, copied_location
 
 __all__ = ["check"]
 
@@ -111,7 +113,8 @@ def check(context: Context) -> Iterator[Found]:
 
     Fix safety
         Only in a location that serves WebSockets alone. Where plain requests pass too, a hung backend would keep them
-        waiting as long: there the first advice is a heartbeat, the second a location of its own for the WebSocket.
+        waiting as long: there the first advice is a heartbeat, the second a location of its own for the WebSocket,
+        which is offered, unsafe too, where a told URL says the path.
 
     References
         https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_read_timeout
@@ -142,6 +145,7 @@ def _found(context: Context, aim: Aim, forwarded: Forwarded) -> Found:
         (aim,),
         (Label(place(aim), "WebSockets pass here"),) if origin is not None else (),
         fix=_fix(context, aim),
+        other_fixes=_own_location(context, aim, forwarded),
         help=pinged,
     )
 
@@ -154,3 +158,20 @@ def _fix(context: Context, aim: Aim) -> Fix:
         return Fix(title, edits)
     reason = f"plain requests pass here too: a hung one would wait {limit} s for its 504"
     return Fix(title, edits, Safety.UNSAFE, reason)
+
+
+def _own_location(context: Context, aim: Aim, forwarded: Forwarded) -> tuple[Fix, ...]:
+    """In a shared location: one for the told path alone, copied from it, with the longer timeout."""
+    location = location_of(aim.scope)
+    paths = {a.request.target.partition("?")[0] for url, a in context.shared.arrivals if url in aim.urls}
+    path = next((p for p in sorted(paths) if p != location_name(location).name), None)
+    plain = forwarded.request is not None and forwarded.request.target == HANDSHAKE_TARGET
+    if path is None or context.alone(aim) or location.opener is None or aim.scope is not location or not plain:
+        return ()
+    limit = context.options.idle_timeout
+    lines = copied_location(location.opener.directive, f"= {path}", {"proxy_read_timeout": f"{limit}s"})
+    title = (
+        f"give {show(path)} a location of its own, copied from {show(location.title)}, with proxy_read_timeout {limit}s"
+    )
+    reason = f"plain requests for {path} wait up to {limit} s there, and later changes of the other must be made twice"
+    return (Fix(title, (insert_before(location.opener.directive, lines),), Safety.UNSAFE, reason),)

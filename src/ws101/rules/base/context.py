@@ -21,9 +21,11 @@ from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
 from ws101.syntax import Directive
 from ws101.text import Span
 
-__all__ = ["Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
+__all__ = ["HANDSHAKE_TARGET", "Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
 
 _HANDSHAKE = handshake_request()
+HANDSHAKE_TARGET = _HANDSHAKE.target
+"""The target of the handshake that routes are asked about."""
 _FIREFOX = replace(
     _HANDSHAKE,
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),

@@ -8,7 +8,7 @@ from ws101.nginx.config import Scope
 from ws101.nginx.locations import LocationName, location_name
 from ws101.text import lower
 
-__all__ = ["POLLING", "hinted_by", "is_polling", "segments"]
+__all__ = ["POLLING", "SEGMENTS", "hinted_by", "is_polling", "segments"]
 
 POLLING = frozenset({"socket.io", "engine.io", "sockjs", "sockjs-node", "signalr"})
 """Libraries that also speak plain HTTP (polling) on the same path."""
@@ -19,6 +19,7 @@ SEGMENTS = POLLING | frozenset(
     | {"graphql-ws", "subscriptions", "webpack-hmr", "__webpack_hmr", "vite-hmr", "xmpp-websocket", "mqtt"}
     | {"faye", "primus", "wamp"}
 )
+"""Path segments that hint at WebSockets."""
 
 _REGEX_NOISE = re.compile(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
 

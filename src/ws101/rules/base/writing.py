@@ -5,7 +5,7 @@ Nothing here builds text by offset: that is ``ws101.edit``'s business.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ws101.edit import quote
 from ws101.findings import Fix, Safety
@@ -27,6 +27,7 @@ __all__ = [
     "add_http_11",
     "add_setting",
     "connection_field",
+    "copied_location",
     "forward_fix",
     "raw",
     "replace_connection",
@@ -47,6 +48,33 @@ def raw(directive: Directive) -> str:
     """A directive's words as written, one blank between them, with its semicolon."""
     text = directive.source.text
     return " ".join(text[word.span.start : word.span.end] for word in directive.words) + ";"
+
+
+def copied_location(
+    location: Directive, head: str, settings: Mapping[str, str], first: Sequence[str] = ()
+) -> list[str]:
+    """A location under another name, as lines: what the other one holds, without locations in it.
+
+    Args:
+        location: The location to copy.
+        head: The new modifier and name.
+        settings: Scalar directives that get another value, or are added.
+        first: Lines that come first in it.
+    """
+    inner = [d for d in location.block or () if d.name != "location" and d.name not in settings]
+    added = [f"    {name} {value};" for name, value in settings.items()]
+    return [f"location {head} {{", *first, *_lines(inner, 1), *added, "}"]
+
+
+def _lines(directives: Sequence[Directive], depth: int) -> list[str]:
+    lines: list[str] = []
+    for directive in directives:
+        head = "    " * depth + raw(directive)
+        if directive.block is None:
+            lines.append(head)
+        else:
+            lines += [head.removesuffix(";") + " {", *_lines(directive.block, depth + 1), "    " * depth + "}"]
+    return lines
 
 
 def connection_field(context: Context) -> tuple[Field, tuple[Edit, ...]]:
