@@ -112,7 +112,7 @@ class Tried:
         name: Its short, stable name.
         title: What was done.
         answer: What came of it, one clause, secrets masked.
-        passed: Whether it opened a tunnel.
+        passed: Whether it opened a tunnel, or got a good answer where none was hoped for.
         seconds: How long it took.
     """
 
@@ -191,6 +191,7 @@ class Experiment:
         place: Where the connection leads.
         request: What is sent, exactly.
         pause: Seconds to wait before.
+        tunnel: Whether a tunnel is hoped for; else any good answer will do.
     """
 
     name: str
@@ -198,6 +199,7 @@ class Experiment:
     place: Place
     request: Request
     pause: float = 0.0
+    tunnel: bool = True
 
 
 @dataclass(frozen=True, slots=True)

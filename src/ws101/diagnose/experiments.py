@@ -103,8 +103,9 @@ def _plain_page(facts: Facts) -> Iterator[Experiment]:
     if any("$" in arg for arg in fate.origin.args):
         return
     ordinary = with_field(without(facts.sent, *_SHAKE, "sec-websocket-extensions"), "Connection", "close")
-    yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary)
-    yield Experiment("direct-plain", "the same, straight to the backend", facts.backends[0], _aimed(facts, ordinary))
+    yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary, tunnel=False)
+    direct = _aimed(facts, ordinary)
+    yield Experiment("direct-plain", "the same, straight to the backend", facts.backends[0], direct, tunnel=False)
 
 
 def _sticky(facts: Facts) -> Iterator[Experiment]:
@@ -115,7 +116,7 @@ def _sticky(facts: Facts) -> Iterator[Experiment]:
     ordinary = with_field(without(facts.sent, *_SHAKE, "sec-websocket-extensions"), "Connection", "close")
     polling = f"{path}?EIO=4&transport=polling"
     here = _here(facts)
-    yield Experiment("polling", "a polling session is opened", here, replace(ordinary, target=polling))
+    yield Experiment("polling", "a polling session is opened", here, replace(ordinary, target=polling), tunnel=False)
     opened = facts.results.get("polling")
     response = opened.handshake.response if opened and opened.handshake else None
     match = _SID.search(response.body) if response is not None and response.status == 200 else None
@@ -123,7 +124,9 @@ def _sticky(facts: Facts) -> Iterator[Experiment]:
         asked = replace(ordinary, method="POST", target=f"{polling}&sid={match[1]}", body="40")
         asked = with_field(with_field(asked, "Content-Type", "text/plain;charset=UTF-8"), "Content-Length", "2")
         for number in range(1, 5):
-            yield Experiment(f"polling-{number}", "the session is used on another connection", here, asked)
+            yield Experiment(
+                f"polling-{number}", "the session is used on another connection", here, asked, tunnel=False
+            )
 
 
 # what a site is asked that fails below HTTP
@@ -244,7 +247,7 @@ def _plain_compared(facts: Facts) -> Iterator[Experiment]:
     if facts.sent is None or facts.backends or facts.by_nginx or facts.status not in (400, 404, 426, 505):
         return
     ordinary = with_field(without(facts.sent, *_SHAKE, "sec-websocket-extensions"), "Connection", "close")
-    yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary)
+    yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary, tunnel=False)
 
 
 # what the backend is asked

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ws101.diagnose import application, below, beyond, forwarding, gateway, life
-from ws101.diagnose.base import CONFIDENCES, Diagnosis, Facts, Observed, RootCause, Tried, blame, said
+from ws101.diagnose.base import CONFIDENCES, Diagnosis, Facts, Observed, RootCause, Tried, blame
 from ws101.diagnose.tracing import from_trace
 from ws101.findings import Finding, Level
-from ws101.nginx.config import Unknown
 from ws101.probes.attribution import answered_by
 from ws101.probes.core import Observation, Timings
 
@@ -215,7 +214,7 @@ def _joined(one: RootCause, two: RootCause) -> RootCause:
         confidence=min(one.confidence, two.confidence, key=CONFIDENCES.index),
         span=main.span or other.span,
         evidence=tuple(dict.fromkeys((*main.evidence, *other.evidence))),
-        help=main.help or other.help,
+        help=other.help or main.help,
         decided_by=tuple(dict.fromkeys((*main.decided_by, *other.decided_by))),
     )
 
@@ -232,13 +231,3 @@ def _next_question(facts: Facts, causes: tuple[RootCause, ...]) -> str:
 
 _CONF = "run ws101 where nginx runs, or give its configuration: ssh HOST sudo nginx -T | ws101 URL --conf -"
 _ASK = "give the configuration with --conf, or the backend's own address with --direct"
-
-
-def tried_of(name: str, title: str, seen: Observation, seconds: float) -> Tried:
-    """An experiment as it is reported."""
-    return Tried(name, title, said(seen), seen.passed, seconds)
-
-
-def doubts(reasons: Iterable[str]) -> tuple[Unknown, ...]:
-    """What could not be read or asked."""
-    return tuple(Unknown(reason) for reason in dict.fromkeys(reasons))

@@ -49,10 +49,10 @@ class Asker:
         """Whether the time for experiments is over."""
         return time.monotonic() - self._began > BUDGET
 
-    def note(self, name: str, title: str, seen: Observation, seconds: float) -> None:
-        """Keep what an experiment gave."""
+    def note(self, name: str, title: str, seen: Observation, seconds: float, *, answer: str = "") -> None:
+        """Keep what an experiment gave; what it says of itself, unless other words are given."""
         self.results[name] = seen
-        self.tried.append(Tried(name, title, said(seen), seen.passed, seconds))
+        self.tried.append(Tried(name, title, answer or said(seen), seen.passed, seconds))
 
     def ask(self, experiment: Experiment) -> None:
         """Carry out an experiment."""
@@ -63,6 +63,9 @@ class Asker:
         options = replace(self.options, timeout=min(self.options.timeout, MOST), linger=0.0)
         seen = knock(experiment.request, experiment.place.endpoint, options, self.network_to(experiment.place))
         self.note(experiment.name, experiment.title, seen, time.monotonic() - begin)
+        status = seen.handshake.status if seen.handshake else None
+        if not experiment.tunnel and status is not None and status < 400:
+            self.tried[-1] = replace(self.tried[-1], passed=True)
 
     def network_to(self, place: Place) -> Network:
         """How a place is reached: the backend past proxies and overrides, the site as the user's client reaches it."""

@@ -378,7 +378,7 @@ def _together(probes: Sequence[tuple[str, str, Probe, Place]], asker: Asker, lim
         except ConnectError as error:
             probe.close()
             seen = Observation(Verdict.FAILED, error.message, error.class_, connection=error.connection)
-        asker.note(name, title, seen, time.monotonic() - begin)
+        asker.note(name, title, seen, time.monotonic() - begin, answer=seen.message)
 
     def tick(at: float) -> None:
         asker.progress(f"{shown}: {at:.0f} of {limit:.0f} s")
