@@ -1,8 +1,30 @@
-"""The shapes of the JSON of ``seal``, ``drift`` and ``diff``."""
+"""What the tests of ``seal``, ``drift`` and ``diff`` share: running them, and the shapes of their JSON."""
 
 from __future__ import annotations
 
-from tests.cli.support import NGINX, OUTCOME, UNKNOWN, Or, maybe
+import contextlib
+import io
+import os
+import sys
+from unittest import mock
+
+from tests.cli.support import NGINX, OUTCOME, UNKNOWN, Done, Or, environment, maybe
+from ws101.cli import main
+
+
+def ws101(*args: str, stdin: bytes = b"", **more: str) -> Done:
+    """Run ws101 in this process: there are many runs, and starting a process costs more than each of them."""
+    out, err = io.BytesIO(), io.BytesIO()
+    streams = [io.TextIOWrapper(buffer, "utf-8", write_through=True) for buffer in (out, err)]
+    with (
+        mock.patch.dict(os.environ, environment(**more), clear=True),
+        mock.patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8")),
+        contextlib.redirect_stdout(streams[0]),
+        contextlib.redirect_stderr(streams[1]),
+    ):
+        code = main(args)
+    return Done(code, out.getvalue().decode(), err.getvalue().decode())
+
 
 FACTS = {"sha256": str, "size": maybe(int), "mode": maybe(str), "owner": maybe(str), "target": maybe(str)}
 SEAL = {

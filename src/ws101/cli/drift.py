@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from ws101.cli.options import nginx_options, output_options
 from ws101.text import printable
 
 if TYPE_CHECKING:
-    from ws101.cli.guarding import Found
+    from ws101.cli.guarding import Asked, Found
+    from ws101.manifest import Manifest
 
 __all__ = ["command"]
 
@@ -29,6 +31,9 @@ __all__ = ["command"]
 @click.option("--allowed-signers", "signers", metavar="FILE", help="Check the signature: who may sign (ssh-keygen).")
 @click.option("--identity", metavar="NAME", help="Who must have signed.")
 @click.option("--signature", metavar="FILE", help="The signature, if it is not MANIFEST.sig.")
+@click.option(
+    "--watch", type=click.FloatRange(0.1), metavar="SECONDS", help="Look again and again, and say what is new."
+)
 @nginx_options
 @output_options("json")
 def command(
@@ -41,6 +46,7 @@ def command(
     signers: str | None,
     identity: str | None,
     signature: str | None,
+    watch: float | None,
     roots: tuple[str, ...],
     nginx: str | None,
     nginx_version: str | None,
@@ -49,7 +55,8 @@ def command(
 ) -> int:
     r"""What has changed since the seal: on the disk, and between the disk and the nginx that runs.
 
-    Without CONF, the configuration that the manifest names.  With a second manifest the two are compared.
+    MANIFEST may be - for standard input.  Without CONF, the configuration that the manifest names.  With a second
+    manifest the two are compared.
 
     \b
     Exit code: 0 clean, 1 drift, 2 could not check.
@@ -60,20 +67,32 @@ def command(
       ws101 drift nginx.manifest ./nginx --root /etc/nginx=./nginx --disk-only
       ws101 drift web1.manifest web2.manifest
     """
-    from ws101.cli.guarding import Asked, Found, check_signature, looks_like_manifest, on_disk, read_manifest
+    from ws101.cli.guarding import Asked, check_signature, read_manifest
     from ws101.cli.inputs import Inputs
-    from ws101.manifest import Drift, compare
 
     old, data = read_manifest(manifest)
     signed = check_signature(manifest, data, signers, identity, signature)
-    if against is not None and looks_like_manifest(against):
-        new, _ = read_manifest(against)
-        found = Found(Drift(old, new, compare(old, new)), against)
-    else:
-        inputs = Inputs(roots, nginx, nginx_version)
-        found = on_disk(old, Asked(manifest, against, inputs, prefix, disk_only, _folder(before)))
-    _report(Console.of(sys.stdout, color), output, found, manifest, signed)
-    return found.drift.exit_code
+    asked = Asked(manifest, against, Inputs(roots, nginx, nginx_version), prefix, disk_only, _folder(before))
+    console, shown = Console.of(sys.stdout, color), ""
+    while True:
+        found = _look(old, asked)
+        text = _report(console, output, found, manifest, signed)
+        if text != shown:
+            console.write_data(text) if output == "json" else console.write(text)
+        if watch is None:
+            return found.drift.exit_code
+        shown = text
+        time.sleep(watch)
+
+
+def _look(old: Manifest, asked: Asked) -> Found:
+    from ws101.cli.guarding import Found, looks_like_manifest, on_disk, read_manifest
+    from ws101.manifest import Drift, compare
+
+    if asked.conf is None or not looks_like_manifest(asked.conf):
+        return on_disk(old, asked)
+    new, _ = read_manifest(asked.conf)
+    return Found(Drift(old, new, compare(old, new)), asked.conf)
 
 
 def _folder(before: str | None) -> str:
@@ -90,7 +109,7 @@ def _folder(before: str | None) -> str:
     return name_of(folder)
 
 
-def _report(console: Console, output: str, found: Found, manifest: str, signed: str) -> None:
+def _report(console: Console, output: str, found: Found, manifest: str, signed: str) -> str:
     meaning = found.meaning
     if output == "json":
         from ws101.report.json.base import dump
@@ -98,12 +117,10 @@ def _report(console: Console, output: str, found: Found, manifest: str, signed: 
         from ws101.report.json.drift import drift as as_json
 
         means = meaning_as_json(meaning.comparison, meaning.unknown) if meaning is not None else None
-        report = as_json(found.drift, manifest=manifest, against=found.compared, signed=signed, meaning=means)
-        console.write_data(dump(report))
-        return
+        return dump(as_json(found.drift, manifest=manifest, against=found.compared, signed=signed, meaning=means))
     from ws101.report.terminal.changes import meaning as meaning_as_text
     from ws101.report.terminal.drift import drift as as_text
 
     style = console.style
     said = meaning_as_text(meaning.comparison, style, unknown=meaning.unknown) if meaning is not None else ""
-    console.write(as_text(found.drift, style, signed=signed, meaning=said))
+    return as_text(found.drift, style, signed=signed, meaning=said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from ws101.cli.inputs import Inputs
 from ws101.cli.machine import installed, on_this_machine
 from ws101.errors import InputError, UsageError
 from ws101.host.binary import find_nginx
-from ws101.host.files import DiskFiles, name_of, os_path, read_regular
+from ws101.host.files import MAX_BYTES, DiskFiles, name_of, os_path, read_regular
 from ws101.host.journal import state_folder
 from ws101.host.loaded import running
 from ws101.host.process import Master, compiled
@@ -196,6 +197,8 @@ def master_for(main: str) -> Master | None:
 
 def looks_like_manifest(path: str) -> bool:
     """Whether a path is a file that says of itself that it is a manifest."""
+    if path == "-":
+        return False
     try:
         return is_manifest(_read(path).decode("latin-1"))
     except InputError:
@@ -203,6 +206,8 @@ def looks_like_manifest(path: str) -> bool:
 
 
 def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read(MAX_BYTES)
     try:
         return read_regular(name_of(path))
     except OSError as error:
@@ -217,7 +222,9 @@ def write_manifest(path: str, text: str) -> None:
         InputError: What is there cannot be read.
         ApplyError: It cannot be written.
     """
-    old = _read(path) if os.path.lexists(path) else None
+    old = (
+        _read(str(Path(path).absolute())) if Path(path).exists() else None
+    )  # a link that leads nowhere is followed with care
     if old and not is_manifest(old.decode("latin-1")):
         raise UsageError(
             "the file that is to be written is there, and is no manifest",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -37,7 +36,7 @@ def sign(manifest: str, key: str) -> str:
     data = read_regular(name_of(manifest))
     target = f"{manifest}.sig"
     done = _run(["-Y", "sign", "-q", "-f", key, "-n", NAMESPACE], data, manifest, "could not sign the manifest")
-    old = read_regular(name_of(target)) if os.path.lexists(target) else None
+    old = read_regular(name_of(target)) if Path(target).exists() else None
     write_atomic(name_of(str(Path(target).absolute())), done, expected=old)
     return target
 
