@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_line(f"nginx: {found}")
     if missing := missing_builds(BINARIES):
         terminalreporter.write_line(f"NOT TESTED: nginx {', '.join(missing)}; see `make nginx`", yellow=True, bold=True)
+    for reason, count in skipped(terminalreporter.stats.get("skipped", [])).most_common():
+        terminalreporter.write_line(f"NOT TESTED: {count} times, {reason}", yellow=True, bold=True)
+
+
+def skipped(reports: Iterable[pytest.TestReport]) -> Counter[str]:
+    """How often each reason kept a test from running, for example that it needs root, a mount or a tmpfs."""
+    reasons = (report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple | list))
+    return Counter(reason.removeprefix("Skipped: ") for reason in reasons)
 
 
 @pytest.fixture(params=BINARIES, ids=[binary.build.number for binary in BINARIES])
