@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ws101.cli.console import Console
+from ws101.cli.many import Wanted, many_options, run_many
 from ws101.cli.options import connection_options, output_options
 from ws101.cli.requests import latin1, parse_headers
 from ws101.errors import UsageError
@@ -68,6 +69,7 @@ __all__ = ["command", "exit_code"]
 @click.option("--key", default="", metavar="PATH", help="The client's key.")
 @click.option("--ipv4", "-4", "family", flag_value=4, type=int, help="Use IPv4 alone.")
 @click.option("--ipv6", "-6", "family", flag_value=6, type=int, help="Use IPv6 alone.")
+@many_options
 @output_options("json")
 def command(
     *,
@@ -96,6 +98,7 @@ def command(
     cert: str,
     key: str,
     family: int | None,
+    crowd: Wanted | None,
     output: str,
     color: str,
 ) -> int:
@@ -106,6 +109,7 @@ def command(
     \b
     ws101 probe wss://example.com/ws
     ws101 probe ws://127.0.0.1:3000/ws --header 'Authorization: Bearer ...'
+    ws101 probe wss://example.com/ws --many 200 --rate 20 --hold 60
     """
     from dataclasses import replace
 
@@ -118,7 +122,7 @@ def command(
 
     name, seconds = _chosen(
         http=plain or None, echo=echo or None, ping=ping or None, close=close or None, large=large or None,
-        idle=idle, heartbeat=heartbeat,
+        idle=idle, heartbeat=heartbeat, many=crowd.number if crowd else None,
     )  # fmt: skip
     if ping_every is not None and name != "idle":
         raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
@@ -127,25 +131,25 @@ def command(
         resolves=resolves, insecure=insecure, timeout=timeout, proxy=proxy, unix_socket=unix_socket,
         family=family or 0, ca_file=ca_file, client_cert=cert, client_key=key,
     )  # fmt: skip
+    options = HandshakeOptions(
+        origin=latin1(origin) if origin else None,
+        subprotocols=tuple(map(latin1, subprotocols)),
+        extensions=latin1(extensions),
+        headers=fields,
+        version=f"HTTP/{http_version}",
+        connection=latin1(connection),
+        host=latin1(host) if host else None,
+        timeout=timeout,
+    )
+    if crowd is not None:
+        return run_many(endpoint, options, network, crowd, output=output, color=color)
     if plain:
         seen = sockets.plain(endpoint, fields, network, timeout=timeout)
+    elif name == "handshake":
+        seen, _ = sockets.handshake(endpoint, options, network)
     else:
-        options = HandshakeOptions(
-            origin=latin1(origin) if origin else None,
-            subprotocols=tuple(map(latin1, subprotocols)),
-            extensions=latin1(extensions),
-            headers=fields,
-            version=f"HTTP/{http_version}",
-            connection=latin1(connection),
-            host=latin1(host) if host else None,
-            timeout=timeout,
-        )
-        if name == "handshake":
-            seen, _ = sockets.handshake(endpoint, options, network)
-        else:
-            seen = _measured(
-                name, seconds, endpoint, replace(options, key=sockets.new_key()), network=network, every=ping_every
-            )
+        options = replace(options, key=sockets.new_key())
+        seen = _measured(name, seconds, endpoint, options, network=network, every=ping_every)
     console = Console.of(sys.stdout, color)
     if output == "json":
         console.write_data(dump(json.probe(endpoint.url, seen, name)))

@@ -16,18 +16,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, cast
 
 from ws101.errors import UsageError
 from ws101.host.dial import Network, failure_of, tls_context
 from ws101.host.network import new_key
 from ws101.probes.core import Close, Data, Done, Eof, Event, Receive, Send, Steps, TimedOut
+from ws101.probes.crowding import Drop, Failure, Many, Plan
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.handshake import HandshakeOptions
 from ws101.probes.hold import Held, Knock, Refusal, hold, knock_of
 
-__all__ = ["Address", "Driven", "Drop", "Failure", "Many", "Plan", "address_of", "hold_many", "open_files"]
+__all__ = ["Address", "Driven", "address_of", "hold_many", "open_files"]
 
 _TICK = 0.1
 _AT_ONCE = 50
@@ -36,95 +36,6 @@ _SPARE = 64
 
 Address = str | tuple[str, int]
 """A Unix socket's path, or an IP address and a port."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How many, how fast, how long.
-
-    Args:
-        number: How many connections.
-        rate: New connections a second; 0 opens them as fast as they are answered, 50 at once.
-        seconds: How long to hold them after the last was opened.
-    """
-
-    number: int = 50
-    rate: float = 50.0
-    seconds: float = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A connection that did not become a tunnel.
-
-    Args:
-        number: Which one, from 1.
-        at: When, in seconds since the first was begun.
-        refusal: Why.
-        here: Whether it failed on this machine, before anything was sent.
-    """
-
-    number: int
-    at: float
-    refusal: Refusal
-    here: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """A tunnel that ended by itself.
-
-    Args:
-        number: Which one, from 1.
-        at: When, in seconds since the first was begun.
-        lasted: How long it had stood, in seconds.
-        how: ``close``, ``fin``, ``reset`` or another error of the connection.
-        code: The close code; None without a close frame.
-    """
-
-    number: int
-    at: float
-    lasted: float
-    how: str
-    code: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Many:
-    """What became of all of them; times in seconds since the first was begun.
-
-    Args:
-        asked: How many were to be opened.
-        tried: How many were begun.
-        opened: How many became tunnels.
-        peak: The most that stood at one time.
-        held: How many still stood at the end.
-        opening: How long the opening took, from the first begun to the last answered.
-        latencies: How long each handshake took, sorted.
-        first: The first failure; None if there was none.
-        failures: How many failed, by class.
-        drops: Tunnels that ended by themselves, in order.
-        stopped: Why fewer were tried than asked for; empty if all were.
-        marks: Moments that the caller marked, by name.
-    """
-
-    asked: int
-    tried: int
-    opened: int
-    peak: int
-    held: int
-    opening: float
-    latencies: tuple[float, ...]
-    first: Failure | None
-    failures: tuple[tuple[str, int], ...]
-    drops: tuple[Drop, ...]
-    stopped: str = ""
-    marks: tuple[tuple[str, float], ...] = ()
-
-    @property
-    def rate(self) -> float:
-        """Handshakes a second."""
-        return self.opened / self.opening if self.opening > 0 else 0.0
 
 
 class Driven(asyncio.Protocol):
