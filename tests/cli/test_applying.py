@@ -165,6 +165,20 @@ def test_what_nginx_refuses_is_not_written(running: Running) -> None:
     assert running.contents() == before
 
 
+def test_where_no_order_is_safe_it_is_said_before_writing_and_can_be_allowed(running: Running) -> None:
+    running.mend()
+    assert running.apply().code == 0
+    for name in ("conf.d/map.conf", "sites-available/site"):
+        running.edit(name, "$connection_upgrade", "$another_name")
+    before = running.contents()
+    done = running.apply()
+    assert done.code == 2
+    assert "one after the other" in " ".join(done.err.split())
+    assert "--accept-gap" in done.err
+    assert running.contents() == before
+    assert running.apply("--accept-gap").code == 0
+
+
 def test_a_file_that_the_copy_lacks_is_removed_but_never_through_a_symlink(running: Running) -> None:
     (running.copy / "conf.d/log.conf").unlink()
     done = running.apply("--format", "json")

@@ -138,11 +138,15 @@ class Load:
                 self.now.failed += 1
                 continue
             used = 0
-            while not self.ending and not reader.at_eof() and await self._again(reader, writer, used):
+            while self._goes_on(reader) and await self._again(reader, writer, used):
                 used += 1
                 await asyncio.sleep(PAUSE)
             self.now.closed += reader.at_eof()
             writer.close()
+
+    def _goes_on(self, reader: asyncio.StreamReader) -> bool:
+        """Whether another request is to be sent; a client that looks sees that the connection was closed."""
+        return not self.ending and not reader.at_eof()
 
     async def _again(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, used: int) -> bool:
         """One request on a connection that has carried some; whether it can carry another."""

@@ -35,6 +35,7 @@ def command(
     yes: bool,
     require_101: bool,
     unproven: bool,
+    accept_gap: bool,
     test_command: str | None,
     reload_command: str | None,
     headers: tuple[str, ...],
@@ -83,6 +84,7 @@ def command(
         unproven,
         tuple(shlex.split(test_command or "")),
         tuple(shlex.split(reload_command or "")),
+        accept_gap,
     )
     outcome, proof = carry_out(change, how, console=notes, human=human, yes=yes)
     if not human:

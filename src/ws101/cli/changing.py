@@ -39,6 +39,7 @@ class ApplyOptions:
         unproven: Go on although a backend does not answer.
         test_command: Instead of ``nginx -t``.
         reload_command: Instead of a signal or systemd.
+        accept_gap: Go on where no order of writing keeps nginx able to start at every moment.
     """
 
     urls: tuple[str, ...] = ()
@@ -47,6 +48,7 @@ class ApplyOptions:
     unproven: bool = False
     test_command: tuple[str, ...] = ()
     reload_command: tuple[str, ...] = ()
+    accept_gap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,9 @@ def get_ready(
     watched = tuple(replace(item, options=options.handshake) if item.aimed else item for item in watched)
     proof = LiveProof(watched, options.require_101, options.unproven, on_measured)
     digests = {path: hashlib.sha256(source.data).hexdigest() for path, source in loaded.config.sources.items()}
-    transaction = Transaction(target, change.edits, proof, title=change.title, loaded=digests)
+    transaction = Transaction(
+        target, change.edits, proof, title=change.title, loaded=digests, accept_gap=options.accept_gap
+    )
     return Ready(transaction, proof, _reach(loaded.config, target, found))
 
 

@@ -55,6 +55,7 @@ def command(
     yes: bool,
     require_101: bool,
     unproven: bool,
+    accept_gap: bool,
     test_command: str | None,
     reload_command: str | None,
     headers: tuple[str, ...],
@@ -96,6 +97,7 @@ def command(
             unproven,
             tuple(shlex.split(test_command or "")),
             tuple(shlex.split(reload_command or "")),
+            accept_gap,
         )
         return apply_and_report(loaded, result, how, out=out, console=notes, output=output, yes=yes)
     written = _write(loaded, result) if write and result.texts else ()

@@ -131,6 +131,9 @@ proof_options = _joined(
     click.option("--require-101", is_flag=True, help="When applying: accept nothing but a 101."),
     click.option("--unproven", is_flag=True, help="When applying: go on although the backend does not answer."),
     click.option(
+        "--accept-gap", is_flag=True, help="When applying: allow a moment between two files when nginx could not start."
+    ),
+    click.option(
         "--test-command", metavar="COMMAND", help="When applying: instead of nginx -t; {conf} is the file to test."
     ),
     click.option("--reload-command", metavar="COMMAND", help="When applying: instead of a signal or systemd."),

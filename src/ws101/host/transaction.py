@@ -229,7 +229,7 @@ class Transaction:
             raise ApplyError(
                 "the files cannot be written one after the other without a moment in which nginx could not start",
                 where=", ".join(names),
-                help="allow that moment, or make the change in two steps",
+                help="make the change in two steps, or allow that moment with --accept-gap",
             )
         return [names[i] for i in found] if found is not None else names
 
