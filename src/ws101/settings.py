@@ -27,10 +27,8 @@ from ws101.rules.base.remarks import seconds
 from ws101.rules.base.urls import arrival_of
 from ws101.text import lower
 
-__all__ = ["FAIL_ON", "FILE_NAME", "KEYS", "Settings", "parse_settings", "rule_name"]
+__all__ = ["FAIL_ON", "KEYS", "Settings", "parse_settings", "rule_name"]
 
-FILE_NAME = "ws101.toml"
-"""Its name."""
 FAIL_ON = ("error", "warning", "note", "never")
 """The levels from which on ``check`` fails."""
 

@@ -45,6 +45,7 @@ def test_a_rules_page_holds_its_examples_its_reasons_and_its_references(rule: Ru
     for title, body in (("Why it matters", rule.page.why), ("When the fix is unsafe", rule.page.fix_safety)):
         assert (f"\n## {title}\n" in text) is bool(body)
     assert all(reference in text for reference in rule.page.references if reference.startswith("http"))
+    assert "\n## Fix\n" in text
     assert "``" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 
 
@@ -82,7 +83,7 @@ def test_no_cause_is_listed_twice() -> None:
 def test_a_row_stays_a_row_whatever_its_words_are() -> None:
     page = causes_page([Cause("x", "a | b", "<c>", "", "", ("read-timeout",))])
     row = page.splitlines()[-1]
-    assert row == "| `x` | a \\| b | &lt;c> | [read-timeout](../rules/read-timeout.md) | - | - |"
+    assert row == "| `x` | a \\| b | &lt;c> | [WS112](../rules/read-timeout.md) | - | - |"
 
 
 # the site

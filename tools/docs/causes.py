@@ -44,6 +44,9 @@ class Cause:
     rules: tuple[str, ...]
 
 
+_CODES = {rule.name: rule.code for rule in RULES}
+
+
 def read_causes() -> tuple[Cause, ...]:
     """Every cause, in the order of the data file.
 
@@ -78,6 +81,6 @@ def causes_page(causes: Iterable[Cause]) -> str:
 
 
 def _row(cause: Cause) -> str:
-    links = ", ".join(f"[{name}](../rules/{name}.md)" for name in cause.rules)
+    links = ", ".join(f"[{_CODES[name]}](../rules/{name}.md)" for name in cause.rules)
     cells = (f"`{cause.name}`", cause.what, cause.shows, links, cause.live, cause.limit)
     return "| " + " | ".join(cell.replace("|", "\\|").replace("<", "&lt;") or "-" for cell in cells) + " |"

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.pages import Page
 
-__all__ = ["on_config"]
+__all__ = ["on_config", "on_page_markdown"]
+
+_WIDE = frozenset({"reference/causes.md", "reference/live-causes.md"})
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -21,6 +24,13 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     sections["Inside"]["Inside"] += [page for page in pages if page not in set(_pages(nav))]
     config.nav = nav
     return config
+
+
+def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
+    """Give wide tables the whole width."""
+    if page.file.src_uri in _WIDE:
+        page.meta["hide"] = ["navigation", "toc"]
+    return markdown
 
 
 def _there(item: Any, docs: Path) -> Any:

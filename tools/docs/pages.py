@@ -33,6 +33,7 @@ def rule_page(rule: Rule) -> str:
         _prose(page.details),
         *_section("Why it matters", _prose(page.why)),
         *_examples(page.pairs),
+        *_section("Fix", _fix(rule)),
         *_section("When the fix is unsafe", _prose(page.fix_safety)),
         *_section("Leave it out", _silence(rule)),
         *_section("References", "\n".join(f"- <{line}>" if line.startswith("http") else f"- {_prose(line)}"
@@ -67,29 +68,46 @@ def _prose(text: str) -> str:
     return "".join(f"`{part[2:-2]}`" if part.startswith("``") else part.replace("<", "&lt;") for part in parts)
 
 
+def _fix(rule: Rule) -> str:
+    goods = [pair.good for pair in rule.page.pairs]
+    if not any(good.fixable for good in goods):
+        return "Advice in words: see what the finding says. No edit of the configuration mends it safely."
+    if all(good.unsafe for good in goods if good.fixable):
+        return "`ws101 fix --unsafe` makes Good of Bad; plain requests notice it too, so it has to be asked for."
+    return "`ws101 fix` makes Good of Bad, byte for byte."
+
+
 def _examples(pairs: tuple[Pair, ...]) -> Iterator[str]:
+    bads = list(dict.fromkeys(pair.bad.files for pair in pairs))
     last = None
-    for number, pair in enumerate(pairs, 1):
-        more = f" {number}" if len(pairs) > 1 else ""
+    for pair in pairs:
+        number = f" {bads.index(pair.bad.files) + 1}" if len(bads) > 1 else ""
         if pair.bad.files != last:
-            yield f"## Bad{more}"
-            yield from _sample(pair.bad, pair.bad.nginx)
+            yield f"## Bad{number}"
+            yield from _sample(pair.bad, _told(pair.bad))
         last = pair.bad.files
-        yield f"## Good{more}"
-        yield from _sample(pair.good, pair.good.nginx)
+        yield f"## Good{number}"
+        yield from _sample(pair.good, _conditions(pair.good))
         yield _PROOFS.get(pair.good.proof, "")
 
 
-def _sample(sample: Sample, nginx: str) -> Iterator[str]:
-    told = [f"with `--url {url}`" for url in sample.urls]
-    conditions = [
-        *([f"nginx {nginx}"] if nginx else []),
-        *([f"`--style {sample.style}`"] if sample.style != "map" else []),
-        *(["`--unsafe`"] if sample.unsafe else []),
-        *([f"needs the module `{sample.module}`"] if sample.module else []),
-    ]
-    remarks = [*told, *conditions]
-    yield f"({'; '.join(remarks)})".replace("<", "&lt;") if remarks else ""
+def _told(sample: Sample) -> list[str]:
+    module = [f"with the module `{sample.module}`"] if sample.module else []
+    return [*(f"with `--url {url}`" for url in sample.urls), *module]
+
+
+def _conditions(sample: Sample) -> list[str]:
+    nginx = [f"nginx {' and '.join(map(_worded, sample.nginx.split()))}"] if sample.nginx else []
+    style = [f"`--style {sample.style}`"] if sample.style != "map" else []
+    return [*nginx, *style, *(["`--unsafe`"] if sample.unsafe else [])]
+
+
+def _worded(condition: str) -> str:
+    return f"before {condition[1:]}" if condition.startswith("<") else f"{condition[2:]} or later"
+
+
+def _sample(sample: Sample, remarks: list[str]) -> Iterator[str]:
+    yield f"({', '.join(remarks)})" if remarks else ""
     for name, text in sample.files:
         if name != DEFAULT_FILE or len(sample.files) > 1:
             yield f"`{name}`:"

@@ -79,13 +79,13 @@ def command(
     inputs, options = Inputs(roots, nginx, nginx_version, context), options_of(urls, select, ignore)
     told = find_settings(settings, paths)
     options, inputs = with_settings(options, inputs, told)
-    level = fail_on or told.fail_on or "error"
+    level = fail_on or (told.fail_on if told else None) or "error"
     loaded = [inputs.load(path) for path in paths]
     results = [(item, judged(check(item.config, item.builds, options), options)) for item in loaded]
     code = max(exit_code(report, level) for _, report in results)
     console = Console.of(sys.stdout, color)
     if output == "terminal":
-        console.write(_for_people(results, console, urls, statistics=statistics, settings=told.path))
+        console.write(_for_people(results, console, urls, statistics=statistics, settings=told.path if told else ""))
     else:
         console.write_data(_for_programs(results, output, code))
     return code

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ws101.cli.inputs import Inputs
 from ws101.errors import InputError
 from ws101.rules import Options
-from ws101.settings import FILE_NAME, Settings, parse_settings
 
-__all__ = ["find_settings", "read_settings", "with_settings"]
+if TYPE_CHECKING:
+    from ws101.settings import Settings
+
+__all__ = ["FILE_NAME", "find_settings", "read_settings", "with_settings"]
+
+FILE_NAME = "ws101.toml"
+"""Its name."""
 
 
-def find_settings(given: str | None, paths: Iterable[str]) -> Settings:
-    """The settings of the file that was named, or the nearest in a folder above the first path or above this one.
+def find_settings(given: str | None, paths: Iterable[str]) -> Settings | None:
+    """The settings of the file that was named, or the nearest in a folder above the first path or above this one;
+    None if there is none.
 
     Args:
         given: ``--settings``.
@@ -30,7 +37,7 @@ def find_settings(given: str | None, paths: Iterable[str]) -> Settings:
     starts = [*([first] if first is not None else []), Path.cwd()]
     found = (folder / FILE_NAME for start in starts for folder in (start, *start.parents))
     path = next((path for path in found if path.is_file()), None)
-    return Settings() if path is None else read_settings(path)
+    return None if path is None else read_settings(path)
 
 
 def read_settings(path: Path) -> Settings:
@@ -39,6 +46,8 @@ def read_settings(path: Path) -> Settings:
     Raises:
         InputError: It can't be read, or what it says makes no sense.
     """
+    from ws101.settings import parse_settings
+
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -48,11 +57,13 @@ def read_settings(path: Path) -> Settings:
     return parse_settings(text, str(path))
 
 
-def with_settings(options: Options, inputs: Inputs, settings: Settings) -> tuple[Options, Inputs]:
+def with_settings(options: Options, inputs: Inputs, settings: Settings | None) -> tuple[Options, Inputs]:
     """The command line's options, completed by the file's.
 
     Addresses and ignored rules add up; for the rest the command line goes first.
     """
+    if settings is None:
+        return options, inputs
     return (
         replace(
             options,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ws101.errors import UsageError
 from ws101.probes.endpoint import parse_ws_url
 from ws101.rules import Options
-from ws101.settings import rule_name
 
 __all__ = ["options_of", "seconds_of"]
 
@@ -30,9 +29,17 @@ def options_of(
         style=style,
         idle_timeout=seconds_of(idle_timeout),
         urls=urls,
-        select=frozenset(map(rule_name, select)),
-        ignore=frozenset(map(rule_name, ignore)),
+        select=_names(select),
+        ignore=_names(ignore),
     )
+
+
+def _names(given: tuple[str, ...]) -> frozenset[str]:
+    if not given:
+        return frozenset()
+    from ws101.settings import rule_name
+
+    return frozenset(map(rule_name, given))
 
 
 def seconds_of(text: str) -> int:
