@@ -231,6 +231,8 @@ def _frames(data: bytes, skip: int) -> tuple[bytes, int, bytes, int | None]:
         if len(data) < 2:
             return data, skip, answer, None
         opcode, size, start = data[0] & 15, data[1] & 127, 2
+        if opcode >= 8 and size > 125:
+            return b"", 0, answer + _LEAVE, 0
         if size > 125:
             start = 4 if size == 126 else 10
             if len(data) < start:
@@ -239,8 +241,6 @@ def _frames(data: bytes, skip: int) -> tuple[bytes, int, bytes, int | None]:
         if opcode < 8:
             data, skip = data[start:], size
             continue
-        if size > 125:
-            return b"", 0, answer + _LEAVE, 0
         if len(data) < start + size:
             return data, skip, answer, None
         payload, data = data[start : start + size], data[start + size :]
