@@ -118,7 +118,7 @@ def command(
         heartbeat=heartbeat,
     )
     if loaded is not None:
-        loaded = _with_running(loaded)
+        loaded = _with_running(loaded, told=bool(nginx or nginx_version))
         case = _with_configuration(case, loaded, here=loaded.disk is not None and is_here(endpoint.host))
     case = _with_logs(case, loaded, error_logs, access_logs)
     with Progress.on(sys.stderr) as progress:
@@ -144,8 +144,13 @@ def _read(address: tuple[str, ...]) -> Pasted:
     )
 
 
-def _with_running(loaded: Loaded) -> Loaded:
-    """With the nginx of this machine that runs this very configuration, if one does and it was named by hand."""
+def _with_running(loaded: Loaded, *, told: bool) -> Loaded:
+    """With the nginx of this machine that runs this very configuration, if one does and it was named by hand.
+
+    Args:
+        loaded: The configuration.
+        told: Whether the version was told: then it is not that of the program that runs.
+    """
     from dataclasses import replace
 
     from ws101.cli.machine import on_this_machine
@@ -153,7 +158,11 @@ def _with_running(loaded: Loaded) -> Loaded:
     if loaded.found is not None or loaded.disk is None or loaded.disk.roots:
         return loaded
     running = (found for found in on_this_machine() if found.master is not None)
-    return replace(loaded, found=next((found for found in running if found.conf == loaded.config.path), None))
+    found = next((found for found in running if found.conf == loaded.config.path), None)
+    if found is None or told:
+        return replace(loaded, found=found)
+    subject = replace(loaded.subject, builds=(found.binary.build,), source="binary", program=found.binary.path)
+    return replace(loaded, found=found, subject=subject)
 
 
 def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
