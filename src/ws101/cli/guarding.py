@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import posixpath
 import sys
@@ -167,6 +168,14 @@ def _matters(changes: tuple[Change, ...]) -> bool:
 
 
 def _meaning(sealed: SealedFiles, disk: DiskFiles, old: str, new: str, asked: Asked) -> Meaning:
+    gc.disable()  # two configurations are built here, and nothing of them becomes garbage before the end
+    try:
+        return _compared(sealed, disk, old, new, asked)
+    finally:
+        gc.enable()
+
+
+def _compared(sealed: SealedFiles, disk: DiskFiles, old: str, new: str, asked: Asked) -> Meaning:
     try:
         before = Config(sealed, old)
         after = Config(disk, new, complete=True)

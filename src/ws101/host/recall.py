@@ -81,7 +81,16 @@ class SealedFiles:
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """The sealed files that match."""
-        return tuple(sorted(path for path in self.sealed if glob_match(path, pattern)))
+        folder, _, leaf = pattern.rpartition("/")
+        inside: dict[str, bool] = {}
+        found = []
+        for path in self.sealed:
+            base, _, name = path.rpartition("/")
+            if base not in inside:
+                inside[base] = glob_match(base, folder)
+            if inside[base] and glob_match(name, leaf):
+                found.append(path)
+        return tuple(sorted(found))
 
     def _candidates(self, entry: Entry) -> Iterator[bytes]:
         path = posixpath.join(self.folder, entry.name)
