@@ -19,6 +19,9 @@ proves it, or makes it suspect; `ws101 diagnose` has the rules' findings too, wh
 *Live*: how it tells from the connection, by experiment, with the configuration or without it. *Out of reach*: what
 neither can find out, and why.
 
+Most of the live ones are staged with real parts, and have to come out as the first cause: [how, and what was
+said](live-causes.md).
+
 The status code does not tell these apart: [what a status code can and cannot tell](../explanation/status-codes.md).
 """
 
