@@ -17,6 +17,7 @@ from ws101.http1 import Request
 from ws101.lab.backends import Recorder
 from ws101.lab.nginx import Nginx
 from ws101.lab.ports import free_ports
+from ws101.lab.serving import Backend
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
 from ws101.rules.base.options import Options
@@ -113,7 +114,7 @@ class Plain:
 
 
 def plain_outcomes(
-    port: int, backend: Recorder, paths: tuple[str, ...], methods: tuple[str, ...] = ("GET", "POST")
+    port: int, backend: Backend, paths: tuple[str, ...], methods: tuple[str, ...] = ("GET", "POST")
 ) -> list[Plain]:
     """What plain requests get: the status, and what reached the backend apart from HTTP version and Connection."""
     found: list[Plain] = []

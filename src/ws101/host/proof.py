@@ -171,7 +171,7 @@ def _got_worse(old: Measured | None, now: Measured, aimed: bool) -> str:
         return f"its handshake worked, and now: {now.message}"
     if old.plain is not None and old.plain < 400 and old.plain != now.plain:
         return f"a plain request got {old.plain}, now {now.plain}"
-    if not aimed and old.status != now.status and (old.status or 599) < 400:
+    if not aimed and (old.status or 599) < 400 <= (now.status or 599):
         return f"the handshake got {old.status}, now {now.status}"
     return ""
 
