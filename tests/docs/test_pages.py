@@ -6,6 +6,7 @@ import ast
 import html
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -70,9 +71,12 @@ def test_what_is_told_live_has_that_name_in_the_diagnosis() -> None:
     assert [cause.name for cause in read_causes() if cause.live and cause.name not in named] == []
 
 
-def test_every_rule_but_advice_about_none_of_them_belongs_to_a_cause() -> None:
-    listed = {name for cause in read_causes() for name in cause.rules}
-    assert {rule.name for rule in RULES} - listed == set()
+def test_every_rule_belongs_to_a_cause_and_one_that_is_not_listed_to_a_row_of_its_own() -> None:
+    assert {name for cause in read_causes() for name in cause.rules} == {rule.name for rule in RULES}
+    fresh = replace(RULES[0], name="quite-new")
+    assert read_causes((*RULES, fresh))[-1].rules == ("quite-new",)
+    with pytest.raises(ValueError, match="no such rule"):
+        read_causes(RULES[:1])
 
 
 def test_no_cause_is_listed_twice() -> None:

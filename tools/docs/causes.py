@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.rules import RULES
+from ws101.rules.base.registry import Rule
 
 __all__ = ["Cause", "causes_page", "read_causes"]
 
@@ -50,19 +51,22 @@ class Cause:
 _CODES = {rule.name: rule.code for rule in RULES}
 
 
-def read_causes() -> tuple[Cause, ...]:
-    """Every cause, in the order of the data file.
+def read_causes(rules: Sequence[Rule] = RULES) -> tuple[Cause, ...]:
+    """Every cause, in the order of the data file; after them rules for what the file does not list.
+
+    Args:
+        rules: The rules there are.
 
     Raises:
         ValueError: An entry names a rule that is not there.
     """
-    known = {rule.name for rule in RULES}
+    known = {rule.name for rule in rules}
     found = []
     for entry in tomllib.loads(_DATA.read_text(encoding="utf-8"))["cause"]:
         more = entry.get("rules", [])
         if not known.issuperset(more):
             raise ValueError(f"{entry['name']}: no such rule: {', '.join(more)}")
-        rules = [name for name in (entry["name"], *more) if name in known]
+        finds = [name for name in (entry["name"], *more) if name in known]
         found.append(
             Cause(
                 entry["name"],
@@ -70,9 +74,12 @@ def read_causes() -> tuple[Cause, ...]:
                 entry["shows"],
                 entry.get("live", ""),
                 entry.get("limit", ""),
-                tuple(rules),
+                tuple(finds),
             )
         )
+    listed = {name for cause in found for name in cause.rules}
+    others = (rule for rule in rules if rule.name not in listed)
+    found += (Cause(rule.name, rule.page.summary.rstrip("."), "", "", "", (rule.name,)) for rule in others)
     return tuple(found)
 
 
