@@ -8,9 +8,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from tools.fidelity.report import write
 from tools.fidelity.run import Tally, run
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, all_nginx, read_binary
+
+_PAGE = Path(__file__).resolve().parents[2] / "docs" / "fidelity.md"
+_FULL = 100_000
 
 
 def main() -> int:
@@ -18,10 +22,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m tools.fidelity", description="Compare the model with a real nginx."
     )
-    parser.add_argument("--pairs", type=int, default=100_000, help="configurations and requests for each nginx")
+    parser.add_argument("--pairs", type=int, default=_FULL, help="configurations and requests for each nginx")
     parser.add_argument("--seed", default=str(int(time.time())), help="what everything is drawn from")
     parser.add_argument("--nginx", action="append", help="an nginx to compare with; default: every one found")
-    parser.add_argument("--report", type=Path, help="where the figures go, for example docs/fidelity.md")
+    parser.add_argument("--report", type=Path, help="where the figures go; default for all nginx: docs/fidelity.md")
     parser.add_argument("--show", type=int, default=5, help="how many mismatches of a kind are shrunk and shown")
     options = parser.parse_args()
     try:
@@ -30,9 +34,9 @@ def main() -> int:
         parser.error(str(error))
     print(f"seed {options.seed}", flush=True)
     tallies = [_one(binary, options) for binary in binaries]
+    if options.report is None and not options.nginx and options.pairs >= _FULL:
+        options.report = _PAGE
     if options.report:
-        from tools.fidelity.report import write
-
         write(options.report, tallies, options.seed)
     return 1 if not tallies or any(tally.mismatches for tally in tallies) else 0
 

@@ -296,6 +296,7 @@ def _jump(state: State, target: str) -> Next:
     if state.uri_changes == 0:
         state.decide("rewrite", "500", "rewrite or internal redirection cycle")
         return _finish(state, 500)
+    state.proxy_host, state.proxy_port, state.body_length = "", "", None
     if target.startswith("@"):
         scope = named_location(state.server, target)
         if scope is None:
