@@ -20,8 +20,13 @@ def test_no_connection_is_refused_and_no_socket_cut_by_applying_and_rolling_back
     assert load.lost == 0, load.phases
 
 
+def resets(*each: float) -> Traffic:
+    return Traffic(times=len(each), reloads=len(each), each=[*each])
+
+
 def test_a_loss_would_be_counted() -> None:
-    bare, more = Traffic(times=6, reloads=6, resets=6), Traffic(times=6, reloads=6, resets=30)
-    assert Load(0, 0, 0, {"bare": bare, "worse": more}).lost == 1
-    assert Load(0, 0, 0, {"bare": bare, "same": Traffic(times=6, reloads=12, resets=14)}).lost == 0
+    bare = resets(0, 0, 1, 0, 20, 0, 0, 2)
+    assert Load(0, 0, 0, {"bare": bare, "worse": resets(20, 40, 3, 40, 25, 30, 40, 21)}).lost == 1
+    assert Load(0, 0, 0, {"bare": bare, "same": resets(0, 40, 0, 0, 3, 0, 0, 1)}).lost == 0
+    assert Load(0, 0, 0, {"bare": resets(0, 0, 0), "same": resets(0, 0, 0)}).lost == 0
     assert Load(0, 0, 0, {"bare": bare, "refused": Traffic(reloads=1, failed=2, cut=3)}).lost == 5

@@ -1,6 +1,7 @@
 """``make faults``: every fault at length with each nginx build, then the load; the figures go into docs/reliability.md.
 
-``WS101_FAULTS=N`` sets the number of random moments a build (default 200).
+``WS101_FAULTS=N`` sets the number of random moments a build (default 200).  ``--load-only`` measures the load anew and
+leaves the rest of the page as it is; ``--no-load`` leaves the load out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pathlib import Path
 from tools.faults.cases import CASES, why_not
 from tools.faults.kills import Kill, at_every_step, at_random_moments, in_place, while_recovering
 from tools.faults.load import compare
-from tools.faults.page import Figures, Row, write
+from tools.faults.page import Figures, Row, write, write_load
 from tools.faults.site import Site, running
 from ws101.host.binary import NginxBinary, all_nginx
 
@@ -34,7 +35,8 @@ KILLS: tuple[tuple[str, Callable[[Site], Iterator[Kill]]], ...] = (
 
 def main() -> int:
     figures = Figures(tuple(build.build.number for build in all_nginx()))
-    for binary in all_nginx():
+    only_load = "--load-only" in sys.argv
+    for binary in () if only_load else all_nginx():
         for name, faults, needs in _faults():
             row = _inject(binary, name, faults, needs)
             figures.rows.append((binary.build.number, row))
@@ -43,7 +45,7 @@ def main() -> int:
         for binary in all_nginx():
             figures.loads.append((binary.build.number, compare(binary)))
             print(binary.build.number, figures.loads[-1][1], flush=True)
-    write(figures, Path("docs/reliability.md"))
+    (write_load if only_load else write)(figures, Path("docs/reliability.md"))
     lost = sum(row.lost for _, row in figures.rows) + sum(load.lost for _, load in figures.loads)
     print(f"{sum(row.injected for _, row in figures.rows)} faults, {lost} losses; see docs/reliability.md")
     return 1 if lost else 0

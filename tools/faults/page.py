@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tools.faults.load import Load, Traffic
 
-__all__ = ["Figures", "Row", "write"]
+__all__ = ["Figures", "Row", "write", "write_load"]
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,14 @@ _LOAD = """\
 
 ## Requests lost by applying
 
-{sockets} WebSockets stand open and echo, {keep} keep-alive connections send a plain request every {pause:.0f} ms each,
+{sockets} WebSockets stand open and echo, {keep} keep-alive connections send a plain request about every {pause:.0f} ms each,
 and about {rate} new connections a second ask for a page, while a fix is applied (`ws101 fix --apply`), taken back
 (`ws101 undo`), and rolled back because the handshake still fails (`--require-101`). Beside it, in the same run, nginx
 is merely reloaded (`nginx -s reload`). An old worker closes its idle connections when it leaves. A client that looks
 sees that before it uses one again (*closed idle*); if its request was on its way just then, it gets the end of the
 connection instead of an answer (*reset*) and sends it again (RFC 9112 section 9.3.1). No reload is free of that.
+Whether a kind of change causes more resets a reload than a bare one does is decided by shuffling the figures of all
+changes (a permutation test of the means, 1 %).
 
 """
 
@@ -104,6 +106,15 @@ def write(figures: Figures, path: Path) -> None:
         first = figures.loads[0][1]
         parts += [_LOAD.format(**first.setting), _loads(figures)]
     path.write_text("".join([*parts, _END]), encoding="utf-8")
+
+
+def write_load(figures: Figures, path: Path) -> None:
+    """Write the load's section of an existing page anew."""
+    page = path.read_text(encoding="utf-8")
+    title = _LOAD.partition("\n\n")[0].strip("\n").partition("\n")[0]
+    kept = page.partition(f"\n\n{title}\n")[0] if f"\n\n{title}\n" in page else page.partition(_END)[0]
+    section = [_LOAD.format(**figures.loads[0][1].setting), _loads(figures)]
+    path.write_text("".join([kept.rstrip("\n"), "\n", *section, _END]), encoding="utf-8")
 
 
 def _faults(figures: Figures) -> str:
@@ -137,16 +148,17 @@ _COLUMNS = (
 def _loads(figures: Figures) -> str:
     lines = [
         f"| {' | '.join(_COLUMNS)} |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        "|---|---|" + "---:|" * (len(_COLUMNS) - 2),
     ]
     for build, load in figures.loads:
         lines += [_traffic(build, name, traffic) for name, traffic in load.phases.items()]
-    return "\n".join(lines) + "\n"
+    lost = sum(load.lost for _, load in figures.loads)
+    return "\n".join(lines) + f"\n\nLost: **{lost}** (refused, cut, or more resets than bare reloads cause).\n"
 
 
 def _traffic(build: str, name: str, seen: Traffic) -> str:
     closed, resets = seen.closed / seen.reloads, seen.resets / seen.reloads
     return (
         f"| {build} | {name} | {seen.times} | {seen.reloads} | {seen.fresh} | {seen.failed} | {seen.reused} | "
-        f"{closed:.1f} | {resets:.2f} | {seen.echoes} | {seen.cut} |"
+        f"{closed:.1f} | {resets:.1f} (at most {max(seen.each):.0f}) | {seen.echoes} | {seen.cut} |"
     )
