@@ -74,8 +74,8 @@ _LOAD = """\
 
 ## Requests lost by applying
 
-{sockets} WebSockets stand open and echo, {keep} keep-alive connections send a plain request about every {pause:.0f} ms each,
-and about {rate} new connections a second ask for a page, while a fix is applied (`ws101 fix --apply`), taken back
+{sockets} WebSockets stand open and echo, {keep} keep-alive connections send a plain request about every {pause:.0f} ms
+each, and about {rate} new connections a second ask for a page, while a fix is applied (`ws101 fix --apply`), taken back
 (`ws101 undo`), and rolled back because the handshake still fails (`--require-101`). Beside it, in the same run, nginx
 is merely reloaded (`nginx -s reload`). An old worker closes its idle connections when it leaves. A client that looks
 sees that before it uses one again (*closed idle*); if its request was on its way just then, it gets the end of the
