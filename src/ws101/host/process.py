@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import ApplyError, NginxError
+from ws101.host.ps import Listed, listed
 from ws101.host.workers import unnamed, workers
 
 __all__ = [
@@ -208,11 +209,13 @@ def compiled(version_text: str) -> Compiled:
 
 
 def masters() -> tuple[Master, ...]:
-    """Every running nginx master that can be seen, by process id; none where there is no /proc.
+    """Every running nginx master that can be seen, by process id.
 
     A worker that was forked a moment ago still carries its master's name: a child of a master counts only if it has
     workers of its own, as after an upgrade of the program.
     """
+    if not _has_proc():
+        return tuple(_listed_master(process) for process in listed().values() if process.title.startswith(_TITLE))
     found = {int(folder.name): folder for folder in _PROC.glob("[0-9]*")}
     named = {pid: master for pid in sorted(found) if (master := master_of(pid)) is not None}
     return tuple(master for pid, master in named.items() if _stat(pid)[0] not in named or workers(pid))
@@ -220,6 +223,9 @@ def masters() -> tuple[Master, ...]:
 
 def master_of(pid: int) -> Master | None:
     """The master process with an id; None if there is no such process, or it is something else."""
+    if not _has_proc():
+        process = listed().get(pid)
+        return _listed_master(process) if process is not None and process.title.startswith(_TITLE) else None
     folder = _PROC / str(pid)
     try:
         title = (folder / "cmdline").read_bytes().partition(b"\0")[0].decode("latin-1")
@@ -242,8 +248,22 @@ def master_of(pid: int) -> Master | None:
     )
 
 
+def _has_proc() -> bool:
+    return _PROC.joinpath("self").exists()
+
+
+def _listed_master(process: Listed) -> Master:
+    """A master as ps shows it (where there is no /proc): its program is the first word of its command line."""
+    program = process.title.removeprefix(_TITLE).split(" ")[1:2]
+    exe = program[0] if program and program[0].startswith("/") else None
+    return Master(process.pid, process.started, float(process.started), process.uid, process.title, exe)
+
+
 def started(pid: int) -> float | None:
     """When a process started, in seconds since the epoch, to 10 ms; None if there is no such process."""
+    if not _has_proc():
+        process = listed().get(pid)
+        return float(process.started) if process is not None else None
     ticks = _stat(pid)[1]
     return _wall_clock(ticks) if ticks else None
 
@@ -313,14 +333,7 @@ def send_reload(master: Master | None, command: Iterable[str] = ()) -> str:
     if master is None:
         raise ApplyError("there is no nginx to reload")
     try:
-        handle = os.pidfd_open(master.pid)
-        try:
-            now = master_of(master.pid)
-            if now is None or now.ticks != master.ticks:  # it ended, or its number was given to another process
-                raise ProcessLookupError
-            signal.pidfd_send_signal(handle, signal.SIGHUP)
-        finally:
-            os.close(handle)
+        _hang_up(master)
     except ProcessLookupError:
         raise ApplyError(f"the nginx master {master.pid} is gone") from None
     except PermissionError:
@@ -344,6 +357,26 @@ def run_command(arguments: list[str]) -> str:
     if done.returncode != 0:
         raise NginxError(said.strip() or f"{shown} ended with {done.returncode}", where=shown)
     return said
+
+
+def _hang_up(master: Master) -> None:
+    """Send HUP to exactly this process, where the system can tell it from a later one with its number.
+
+    Raises:
+        ProcessLookupError: It ended, or its number was given to another process.
+    """
+    handle = os.pidfd_open(master.pid) if hasattr(os, "pidfd_open") else None
+    try:
+        now = master_of(master.pid)
+        if now is None or now.ticks != master.ticks:
+            raise ProcessLookupError
+        if handle is None:
+            os.kill(master.pid, signal.SIGHUP)
+        else:
+            signal.pidfd_send_signal(handle, signal.SIGHUP)
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def wait_reloaded(master: int, old: Iterable[int], *, log: LogMark | None = None, timeout: float = 5.0) -> Reload:
