@@ -336,6 +336,17 @@ def test_a_page_on_https_may_not_open_ws() -> None:
     assert diagnose(Facts(local, secure, results={"site": opened()})).verdict == "works"
 
 
+def test_what_two_answers_tell_apart_counts_only_where_the_handshake_itself_is_steady() -> None:
+    refused = answered(application(403))
+    known = facts(refused, own_origin=opened())
+    assert {f"control-{n}" for n in range(1, 5)} <= names(known)
+    steady = {f"control-{n}": refused for n in range(1, 5)}
+    assert first(replace(known, results={**known.results, **steady})).rule == "app-origin-allowlist"
+    changing = {**steady, "control-2": opened()}
+    rules = [cause.rule for cause in diagnose(replace(known, results={**known.results, **changing})).root_causes]
+    assert rules == ["intermittent"]
+
+
 # offline
 
 

@@ -203,6 +203,20 @@ time.sleep(600)
 """
 
 
+@stage("upstream-slow-504", "the backend's address swallows what is sent to it, proxy_connect_timeout 1s", slow=True)
+def swallowed(parts: Parts) -> Site:
+    listener = parts.stack.enter_context(socket.socket())
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    port = listener.getsockname()[1]
+    for _ in range(3):
+        waiting = parts.stack.enter_context(socket.socket())
+        waiting.setblocking(False)
+        waiting.connect_ex(("127.0.0.1", port))
+    time.sleep(0.2)
+    return parts.through(f"127.0.0.1:{port}", "proxy_connect_timeout 1s;")
+
+
 @stage("rate-limit", "limit_req, used up by a request a moment before")
 def limited(parts: Parts) -> Site:
     site = parts.through(
@@ -421,6 +435,27 @@ uvicorn.run(app, host="127.0.0.1", port=PORT, ws="none", lifespan="off", log_lev
 @stage("backend-not-websocket-capable", "a web server that knows no WebSockets has the backend's port")
 def not_capable(parts: Parts) -> Site:
     return parts.through(parts.app(plain(404, "Not Found", "nothing here")))
+
+
+@stage("backend-not-websocket-capable", "one of two servers of the upstream is another application; the first is asked")
+def uneven_first(parts: Parts) -> Site:
+    servers = f"server {parts.app(plain(404, 'Not Found', 'nothing here'))}; server {parts.app()};"
+    return parts.through("app", http=f"upstream app {{ {servers} }}")
+
+
+@stage(
+    "backend-not-websocket-capable",
+    "one of two servers of the upstream is another application; the other is asked",
+    verdict="degraded",
+)
+def uneven_second(parts: Parts) -> Site:
+    servers = f"server {parts.app()}; server {parts.app(plain(404, 'Not Found', 'nothing here'))};"
+    return parts.through("app", http=f"upstream app {{ {servers} }}")
+
+
+@stage("intermittent", "the same from outside: every other handshake fails", verdict="degraded")
+def every_other(parts: Parts) -> Site:
+    return Site(uneven_second(parts).url)
 
 
 @stage("backend-redirect", "the application redirects to a login page")

@@ -114,6 +114,7 @@ def command(
         network_of(resolves=resolves, insecure=insecure, timeout=timeout),
         direct=parse_ws_url(direct) if direct else None,
         page=pasted.page,
+        symptom=pasted.symptom,
         idle=idle,
         heartbeat=heartbeat,
     )

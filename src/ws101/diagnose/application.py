@@ -10,7 +10,7 @@ from ws101.findings import Level
 from ws101.probes.attribution import Answerer, answered_by
 from ws101.text import Span
 
-__all__ = ["CAUSES", "LAST_RESORT"]
+__all__ = ["CAUSES", "LAST_RESORT", "uneven"]
 
 _UNKNOWN_SESSION = re.compile(r'"code"\s*:\s*1\b|Session ID unknown|Invalid session|No Connection with that ID')
 _TOO_LARGE = (400, 413, 414, 431, 494)
@@ -366,6 +366,30 @@ def incapable(facts: Facts) -> RootCause | None:
     )
 
 
+def uneven(facts: Facts) -> RootCause | None:
+    """One address of the upstream takes the handshake and another does not: every n-th one fails."""
+    asked = {place.shown: "direct" if n == 0 else f"peer-{place.shown}" for n, place in enumerate(facts.backends)}
+    good = [shown for shown, name in asked.items() if facts.passed(name)]
+    bad = [shown for shown, name in asked.items() if facts.failed(name)]
+    if not good or not bad or {place.endpoint.host for place in facts.backends} == {"127.0.0.1", "::1"}:
+        return None
+    down = facts.class_of(asked[bad[0]]) in ("refused", "unreachable", "timeout")
+    if facts.works and down:
+        return None  # nginx asks the next one
+    if not facts.works and not any(facts.equals(asked[shown]) for shown in bad):
+        return None
+    return blame(
+        "upstream-unreachable" if down else "backend-not-websocket-capable",
+        "proven",
+        f"of the {len(asked)} addresses of the upstream {', '.join(bad[:3])} does not take the handshake",
+        *(f"straight to {shown}: {facts.said(asked[shown])}" for shown in (*bad[:2], *good[:1])),
+        help="take it out of the upstream, or start the application there",
+        by=("site", *(asked[shown] for shown in (*bad, *good[:1]))),
+        span=_upstream(facts),
+        level=Level.WARNING if facts.works else Level.ERROR,
+    )
+
+
 def _proxy_answers(facts: Facts) -> RootCause | None:
     """What listens at the backend's address is a proxy itself: it answers in nginx's name for somebody behind it."""
     seen = facts.results["direct"].handshake
@@ -403,7 +427,7 @@ def _last_origin(facts: Facts) -> RootCause | None:
 
 CAUSES = (
     *(large_header, origin_list, own_origin_refused, connection_compared, subprotocol, path, redirecting, moved),
-    *(says_https, host_list, password, sticky, plain_spoilt, incapable),
+    *(uneven, says_https, host_list, password, sticky, plain_spoilt, incapable),
 )
 """The more special first."""
 

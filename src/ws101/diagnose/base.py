@@ -239,6 +239,7 @@ class Facts:
         inner_findings: The findings on that hop's route.
         ports: Other ports at which the configuration offers this name: number and whether with TLS.
         page: The address of the page that opens the WebSocket, as the browser's line shows it; empty if unknown.
+        symptom: The browser's own code for the failure, for example ``1006``; empty if unknown.
         unknown: What could not be read or asked.
     """
 
@@ -255,6 +256,7 @@ class Facts:
     inner_findings: tuple[Finding, ...] = ()
     ports: tuple[tuple[int, bool], ...] = ()
     page: str = ""
+    symptom: str = ""
     unknown: tuple[Unknown, ...] = ()
 
     @property

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ws101.diagnose.base import Facts, RootCause, blame
+from ws101.diagnose.experiments import CONTROLS
 from ws101.findings import Level
 from ws101.probes.attribution import Answerer
 
-__all__ = ["CAUSES", "agrees", "differs", "not_reloaded"]
+__all__ = ["CAUSES", "agrees", "differs", "intermittent", "not_reloaded"]
 
 _EDGE_STATUS = frozenset({520, 521, 522, 523, 524, 525, 526, 530})
 _MARKS = ("cf-ray", "x-amz-cf-id", "x-azure-ref", "x-served-by", "x-cache", "age", "cf-cache-status")
@@ -74,6 +75,24 @@ def not_reloaded(facts: Facts) -> RootCause | None:
         help="test and reload: nginx -t && nginx -s reload",
         by=("site", "replay") if passes else ("site",),
         level=Level.WARNING if facts.works else Level.ERROR,
+    )
+
+
+def intermittent(facts: Facts) -> RootCause | None:
+    """The same handshake now succeeds and now fails: nothing that two answers tell apart can be concluded."""
+    made = [name for name in ("site", *CONTROLS) if name in facts.results]
+    good = [name for name in made if facts.passed(name)]
+    bad = [name for name in made if facts.failed(name)]
+    if not good or not bad:
+        return None
+    return blame(
+        "intermittent",
+        "proven",
+        f"the same handshake now succeeds and now fails: of {len(made)}, {len(bad)} failed",
+        f"when it fails: {facts.said(bad[0])}",
+        help="several backends of which one is bad, or a limit: compare each backend with --direct",
+        by=tuple(made),
+        level=Level.ERROR if not facts.works else Level.WARNING,
     )
 
 

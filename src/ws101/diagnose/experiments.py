@@ -15,13 +15,14 @@ from ws101.http1 import Headers, Request
 from ws101.probes.endpoint import Endpoint
 from ws101.text import lower
 
-__all__ = ["CANDIDATES", "MOST", "own_origin", "plan", "restored", "with_field", "without"]
+__all__ = ["CANDIDATES", "CONTROLS", "MOST", "VARIANTS", "own_origin", "plan", "restored", "with_field", "without"]
 
-MOST = 40
+MOST = 48
 """How many experiments one diagnosis may make."""
 
 _PORTS = {"ws": 80, "wss": 443, "http": 80, "https": 443}
 _PLAIN = {"wss": "ws", "https": "http", "ws": "wss", "http": "https"}
+_LOOPBACKS = {"127.0.0.1", "::1"}
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "forwarded")
 _SHAKE = ("connection", "upgrade", "sec-websocket-version", "sec-websocket-key")
 _CREDENTIALS = ("cookie", "authorization")
@@ -78,6 +79,23 @@ def _moved(request: Request, place: Place) -> Request:
 # what a site is asked that works
 
 
+VARIANTS = frozenset(
+    {"browser", "firefox", "own-origin", "no-origin", "no-cookies", "no-subprotocol", "connection-alone"}
+)
+"""Experiments that tell by being answered otherwise than the live handshake: only sound where that is steady."""
+
+CONTROLS = ("control-1", "control-2", "control-3", "control-4")
+"""The live handshake once more, so often that up to four backends in turn have answered."""
+
+
+def _control(facts: Facts) -> Iterator[Experiment]:
+    """Where a variant is answered otherwise: whether the live handshake itself is still answered as it was."""
+    turned = any(facts.passed(name) != facts.works for name in VARIANTS & facts.results.keys())
+    if turned and facts.sent is not None:
+        for name in CONTROLS:
+            yield Experiment(name, "the same handshake once more, for control", _here(facts), facts.sent)
+
+
 def _as_a_browser(facts: Facts) -> Iterator[Experiment]:
     """The handshake as Firefox sends it from a page of the site; if that fails, each difference alone."""
     sent, here = facts.sent, _here(facts)
@@ -106,6 +124,22 @@ def _plain_page(facts: Facts) -> Iterator[Experiment]:
     yield Experiment("plain", "a plain request without Upgrade", _here(facts), ordinary, tunnel=False)
     direct = _aimed(facts, ordinary)
     yield Experiment("direct-plain", "the same, straight to the backend", facts.backends[0], direct, tunnel=False)
+
+
+def _every_peer(facts: Facts) -> Iterator[Experiment]:
+    """Each address of the upstream, where there are several: one bad one makes every n-th handshake fail."""
+    if facts.sent is None or len(facts.backends) < 2 or {p.endpoint.host for p in facts.backends} == _LOOPBACKS:
+        return
+    first, *others = facts.backends
+    request = _aimed(facts, facts.sent)
+    yield Experiment("direct", f"the same handshake straight to the backend, {first.shown}", first, request)
+    yield from _peers(others, request)
+
+
+def _peers(places: list[Place], request: Request) -> Iterator[Experiment]:
+    for place in places[:3]:
+        title = f"the same handshake straight to another address, {place.shown}"
+        yield Experiment(f"peer-{place.shown}", title, place, request)
 
 
 def _sticky(facts: Facts) -> Iterator[Experiment]:
@@ -273,9 +307,7 @@ def _direct(facts: Facts) -> Iterator[Experiment]:
     if forwarded and forwarded.request and "direct" in facts.results and facts.class_of("direct") not in _DEAD:
         title = "the request that nginx makes of it, as predicted, straight to the backend"
         yield Experiment("replay", title, first, forwarded.request)
-    for place in others[:3]:
-        title = f"the same handshake straight to another address, {place.shown}"
-        yield Experiment(f"peer-{place.shown}", title, place, request)
+    yield from _peers(others, request)
     yield from _backend_scheme(facts, first, request)
 
 
@@ -446,7 +478,7 @@ def _straight_to_nginx(facts: Facts) -> Iterator[Experiment]:
 
 Planner = Callable[[Facts], Iterator[Experiment]]
 
-_PASSING: tuple[Planner, ...] = (_as_a_browser, _plain_page, _sticky)
+_PASSING: tuple[Planner, ...] = (_as_a_browser, _plain_page, _every_peer, _sticky, _control)
 _FAILING: tuple[Planner, ...] = (
     *(
         _below,
@@ -459,5 +491,6 @@ _FAILING: tuple[Planner, ...] = (
         _candidates,
         _backend_wishes,
         _sticky,
+        _control,
     ),
 )

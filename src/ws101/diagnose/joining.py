@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ws101.diagnose import application, below, beyond, forwarding, gateway, life
 from ws101.diagnose.base import CONFIDENCES, Diagnosis, Facts, Observed, RootCause, Tried, blame
+from ws101.diagnose.experiments import VARIANTS
 from ws101.diagnose.tracing import from_trace
 from ws101.findings import Finding, Level
 from ws101.probes.attribution import answered_by
@@ -112,6 +113,7 @@ def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
         _asked(application.CAUSES, facts),
         _asked(life.CAUSES, facts),
     ]
+    rooms = _steady(facts, rooms)
     if facts.by_nginx and facts.status in _BEFORE_FORWARDING:
         rooms[4], rooms[6] = rooms[6], rooms[4]  # nginx refuses before it forwards
     if not facts.works and not any(cause.level is Level.ERROR for room in rooms for cause in room):
@@ -119,6 +121,15 @@ def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
     elif facts.works:
         rooms.append(_kept((beyond.differs(facts),)))
     return _ordered(rooms)
+
+
+def _steady(facts: Facts, rooms: list[list[RootCause]]) -> list[list[RootCause]]:
+    """Without what was concluded from answers that change by themselves; a bad address of the upstream says more."""
+    unsteady, uneven = beyond.intermittent(facts), application.uneven(facts)
+    if unsteady is None and uneven is None:
+        return rooms
+    kept = [[cause for cause in room if not VARIANTS & {*cause.decided_by}] for room in rooms]
+    return kept if uneven is not None else [*kept, *([[unsteady]] if unsteady else [])]
 
 
 _BEFORE_FORWARDING = (401, 403, 407, 413, 414, 431, 494)
@@ -222,6 +233,8 @@ def _joined(one: RootCause, two: RootCause) -> RootCause:
 def _next_question(facts: Facts, causes: tuple[RootCause, ...]) -> str:
     """What would settle it, where nothing has."""
     errors = [cause for cause in causes if cause.level is Level.ERROR]
+    if facts.works and "1006" in facts.symptom and "idle" not in facts.results:
+        return "the handshake works; measure how long a tunnel may stay silent: add --idle"
     if facts.works or not errors or errors[0].confidence == "proven":
         return ""
     if "direct" not in facts.results and facts.response is not None:

@@ -57,6 +57,7 @@ class Case:
         around: Shows the machine; None where nginx runs elsewhere.
         logs: The logs to be read around the handshake; None for none.
         page: The address of the page that opens the WebSocket; empty if unknown.
+        symptom: The browser's own code for the failure; empty if unknown.
         idle: Seconds to measure how long a tunnel may stay silent; 0 does not measure.
         heartbeat: Seconds to listen for the server's heartbeat; 0 does not listen.
     """
@@ -72,6 +73,7 @@ class Case:
     around: Around | None = None
     logs: Logs | None = None
     page: str = ""
+    symptom: str = ""
     idle: float = 0.0
     heartbeat: float = 0.0
 
@@ -132,6 +134,7 @@ def _facts(case: Case, site: Observation | None) -> Facts:
         inner_findings=_judged(case, inner),
         ports=_ports(case),
         page=case.page,
+        symptom=case.symptom,
     )
 
 

@@ -126,15 +126,15 @@ def _experiments(found: Diagnosis, style: Style) -> list[str]:
     """What was tried, beside the handshake itself; the experiments that decided are marked."""
     deciding = {name for cause in found.root_causes for name in cause.decided_by}
     rows = [item for item in found.tried if item.name != "site"]
+    question = [f"  {style.paint('good', 'next')}: {printable(found.next_question)}"] if found.next_question else []
     if not rows or found.verdict == "works":
-        return []
+        return [*question, ""] if question else []
     lines = [style.paint("title", "What was tried")]
     for item in rows:
         mark = style.paint("good", style.glyph("tick")) if item.passed else style.paint("error", style.glyph("cross"))
         first, *rest = wrap(printable(f"{item.title}: {item.answer}"), style.width - 6)
         role = "title" if item.name in deciding else "dim"
         lines += [f"  {mark} {style.paint(role, first)}", *(f"    {style.paint(role, line)}" for line in rest)]
-    question = [f"  {style.paint('good', 'next')}: {printable(found.next_question)}"] if found.next_question else []
     return [*lines, *question, ""]
 
 
