@@ -285,11 +285,11 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
     servers: dict[Scope, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     rows: list[RouteRow] = []
     unknown: list[Unknown] = []
-    for route in first.config.routes():
+    for route in first.shared.proxied:
         opener = route.location.opener or route.handler  # a part cut out of a location has no opener
-        if route.handler is None or opener is None:
+        if opener is None:
             continue
-        tunnel, doubts = _tunnel(views, route)
+        tunnel, upstream, doubts = _tunnel(views, route)
         unknown += doubts
         if route.server not in servers:
             servers[route.server] = (_listens(route.server), _names(route.server))
@@ -301,7 +301,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 _title(route.location),
                 opener.directive.source.path,
                 opener.directive.line,
-                _upstream(first, route),
+                upstream or _written(route),
                 intents.get(route.location, "none"),
                 tunnel,
                 tuple(dict.fromkeys(rules.get(route.location, ()))),
@@ -320,24 +320,22 @@ def _distinct(contexts: Sequence[Context]) -> tuple[Context, ...]:
     return tuple(found.values())
 
 
-def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, tuple[Unknown, ...]]:
-    """Whether a handshake gets through, and why that can't be said."""
+def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, str | None, tuple[Unknown, ...]]:
+    """Whether a handshake gets through, where it goes, and why that can't be said."""
     answers = [(view, view.answer(route)) for view in views]
+    upstream = answers[0][1].upstream
     results = {result.tunnel for _, result in answers}
     if len(results) > 1:
         yes = [view.build for view, result in answers if result.tunnel]
         condition = version_condition(yes, [view.build for view in views]) or "with every version"
         place = _title(route.location)
         what = f"whether a WebSocket gets through {place} depends on nginx's version: it does {condition}"
-        return None, (Unknown(what, route.location.opener),)
+        return None, upstream, (Unknown(what, route.location.opener),)
     tunnel = results.pop()
-    return tunnel, (answers[0][1].unknown if tunnel is None else ())
+    return tunnel, upstream, (answers[0][1].unknown if tunnel is None else ())
 
 
-def _upstream(context: Context, route: Route) -> str | None:
-    found = context.answer(route).upstream
-    if found is not None:
-        return found
+def _written(route: Route) -> str | None:
     handler = route.handler
     return handler.args[0] if handler is not None and handler.args else None
 

@@ -67,11 +67,11 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/websocket.html
     """
     for aim, forwarded in context.proxied:
+        if forwarded.tunnel is not True or context.alone(aim):
+            continue
         plain = context.plain(aim)
         fate = plain.fate("Connection") if plain is not None else None
-        if forwarded.tunnel is not True or fate is None or fate.origin is None or context.alone(aim):
-            continue
-        if has_upgrade(fate.value):
+        if fate is not None and fate.origin is not None and has_upgrade(fate.value):
             yield Found(
                 "plain requests carry Connection: upgrade too, which some backends refuse",
                 fate.origin.span,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ws101.findings import Fix, Level, Safety
+from ws101.findings import Fix, Label, Level, Safety
 from ws101.nginx.config import Scope
 from ws101.nginx.inherit import level_of
 from ws101.nginx.outcome import Forwarded
@@ -12,8 +12,8 @@ from ws101.rules.base.aims import Aim, location_of
 from ws101.rules.base.causes import local_anchor
 from ws101.rules.base.context import Context
 from ws101.rules.base.edits import insert_after
-from ws101.rules.base.facts import head_label, show
-from ws101.rules.base.listening import by_server, host_value
+from ws101.rules.base.facts import show
+from ws101.rules.base.listening import host_value, sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.writing import add_fields
 from ws101.text import Edit
@@ -28,7 +28,7 @@ def check(context: Context) -> Iterator[Found]:
     """The backend is told the name in proxy_pass as its Host, not the name that the browser asked for.
 
     Without ``proxy_set_header Host`` nginx sends ``$proxy_host``. Whether that hurts depends on the application, so
-    this is a note, one for each server.
+    this is a note, one for each file.
 
     Why it matters
         Many applications compare the browser's Origin with Host, and answer the opening handshake 403 where they
@@ -84,19 +84,23 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header
         https://www.rfc-editor.org/rfc/rfc6455#section-10.2
     """
-    for server, pairs in by_server(context).items():
-        lost = [(a, forwarded) for a, forwarded in pairs if _is_lost(forwarded) and not _may_be_set_above(context, a)]
-        if lost:
-            aims = tuple(aim for aim, _ in lost)
-            handler, fate = lost[0][1].handler, lost[0][1].fate("Host")
-            yield Found(
-                f"the backend gets Host: {show(fate.value if fate else '')} instead of the name in the browser's URL",
-                handler.span,
-                aims,
-                tuple(head_label(aim, "WebSockets pass here") for aim in aims[1:6]),
-                fix=_fix(context, server, aims),
-                help="applications that compare Origin with Host then answer 403; fine for one that does not look",
-            )
+    found: dict[tuple[str, str], list[tuple[Aim, Forwarded]]] = {}
+    for aim, forwarded in sure_proxied(context):
+        if _is_lost(forwarded) and not _may_be_set_above(context, aim):
+            key = forwarded.handler.directive.source.path, host_value(context, aim.route.server)[0]
+            found.setdefault(key, []).append((aim, forwarded))
+    for pairs in found.values():
+        aims = tuple(aim for aim, _ in pairs)
+        fate, handler = pairs[0][1].fate("Host"), pairs[0][1].handler
+        more = f" (here and in {len(aims) - 1} more places)" if len(aims) > 1 else ""
+        yield Found(
+            f"the backend gets Host: {show(fate.value if fate else '')} instead of the name in the browser's URL{more}",
+            handler.span,
+            aims,
+            tuple(Label(forwarded.handler.span, "here too") for _, forwarded in pairs[1:6]),
+            fix=_fix(context, aims),
+            help="applications that compare Origin with Host then answer 403; fine for one that does not look",
+        )
 
 
 def _is_lost(forwarded: Forwarded) -> bool:
@@ -113,8 +117,8 @@ def _may_be_set_above(context: Context, aim: Aim) -> bool:
     return context.config.fragment in ("server", "location") and level_of(aim.scope, _HEADER) is None
 
 
-def _fix(context: Context, server: Scope, aims: Sequence[Aim]) -> Fix:
-    value, risk = host_value(context, server)
+def _fix(context: Context, aims: Sequence[Aim]) -> Fix:
+    value, risk = host_value(context, aims[0].route.server)
     edits = tuple(dict.fromkeys(edit for aim in aims for edit in _edits(aim, value)))
     reason = f"the backend gets another Host with plain requests too{risk}"
     return Fix(f"set Host to {value}", edits, Safety.UNSAFE, reason)

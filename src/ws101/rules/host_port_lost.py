@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ws101.findings import Fix, Level, Safety
+from ws101.findings import Fix, Label, Level, Safety
 from ws101.nginx.config import Placed
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
 from ws101.rules.base.edits import set_args
-from ws101.rules.base.facts import head_label, show
+from ws101.rules.base.facts import show
 from ws101.rules.base.listening import USUAL_PORTS, host_value, ports, sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.syntax import Directive
 
 __all__ = ["check"]
 
 _PORT = 8444
 _ASKED = f"example.com:{_PORT}"
+_KNOWN = {"$host": True, "$http_host": False, "$host$is_request_port$request_port": False}
+"""The usual values, and whether they lose the port; what others become is asked of the model."""
 
 
 @rule("WS135", "host-port-lost", Level.NOTE, bites=Bites.BACKEND)
@@ -131,32 +132,42 @@ def check(context: Context) -> Iterator[Found]:
         https://www.rfc-editor.org/rfc/rfc6454#section-7
     """
     told = {url for url, arrival in context.shared.arrivals if arrival.port not in USUAL_PORTS}
-    found: dict[Directive, tuple[Placed, list[Aim]]] = {}
+    found: dict[tuple[str, str, str, bool], list[tuple[Placed, Aim]]] = {}
     for aim, forwarded in sure_proxied(context):
-        fate = forwarded.fate("Host")
-        may_lose = bool(ports(aim.route.server) - USUAL_PORTS) or not told.isdisjoint(aim.urls)
-        if fate is not None and fate.origin is not None and may_lose and _loses(context, aim, told):
-            found.setdefault(fate.origin.directive, (fate.origin, []))[1].append(aim)
-    for origin, aims in found.values():
-        value, risk = host_value(context, aims[0].route.server)
-        told_here = [url for aim in aims for url in aim.urls if url in told]
-        reason = f"the backend gets another Host with plain requests too{risk}"
-        yield Found(
-            f"Host {show(origin.args[1])} has not the port that the client asks for, and Origin has",
-            origin.span,
-            tuple(aims),
-            tuple(head_label(aim, "WebSockets pass here") for aim in aims[:6]),
-            fix=Fix(f"set Host to {value}", set_args(origin.directive, origin.args[0], value), Safety.UNSAFE, reason)
-            if value != "$host"
-            else None,
-            help=f"told: {show(told_here[0])}" if told_here else "fine if browsers reach it through port 80 or 443",
-            level=Level.WARNING if told_here else None,
-        )
+        fate, server = forwarded.fate("Host"), aim.route.server
+        may_lose = bool(ports(server) - USUAL_PORTS) or not told.isdisjoint(aim.urls)
+        if fate is None or fate.origin is None or not may_lose or not _loses(context, aim, told, fate.origin.args[1]):
+            continue
+        path, is_told = fate.origin.directive.source.path, not told.isdisjoint(aim.urls)
+        key = path, fate.origin.args[1], host_value(context, server)[0], is_told
+        found.setdefault(key, []).append((fate.origin, aim))
+    for (_, written, value, is_told), pairs in found.items():
+        yield _found(context, written, value, pairs, is_told=is_told)
 
 
-def _loses(context: Context, aim: Aim, told: set[str]) -> bool:
+def _found(context: Context, written: str, value: str, pairs: Sequence[tuple[Placed, Aim]], *, is_told: bool) -> Found:
+    """One finding for all lines of a file that are written alike."""
+    origins = tuple(dict.fromkeys(origin for origin, _ in pairs))
+    risk = host_value(context, pairs[0][1].route.server)[1]
+    edits = tuple(dict.fromkeys(e for o in origins for e in set_args(o.directive, o.args[0], value)))
+    reason = f"the backend gets another Host with plain requests too{risk}"
+    more = f" (here and in {len(origins) - 1} more places)" if len(origins) > 1 else ""
+    return Found(
+        f"Host {show(written)} has not the port that the client asks for, and Origin has{more}",
+        origins[0].span,
+        tuple(aim for _, aim in pairs),
+        tuple(Label(origin.span, "here too") for origin in origins[1:6]),
+        fix=Fix(f"set Host to {value}", edits, Safety.UNSAFE, reason) if value != "$host" else None,
+        help="a told URL has a port" if is_told else "fine if browsers reach it through port 80 or 443",
+        level=Level.WARNING if is_told else None,
+    )
+
+
+def _loses(context: Context, aim: Aim, told: set[str], written: str) -> bool:
     """Whether the port of the URL does not arrive; on a server with a usual port too, only a told URL counts."""
     if ports(aim.route.server) & USUAL_PORTS and told.isdisjoint(aim.urls):
         return False
+    if written in _KNOWN:
+        return _KNOWN[written]
     arrived = context.host_for(aim, _ASKED)
     return arrived is not None and arrived.startswith("example.com") and arrived != _ASKED

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from ws101.findings import Level
 from ws101.nginx.config import Placed
-from ws101.nginx.maps import map_tables
+from ws101.nginx.maps import MapTable, map_tables
+from ws101.nginx.outcome import Forwarded
 from ws101.nginx.templates import parse_template
+from ws101.nginx.variables import declared_variables
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import head_label
@@ -83,10 +85,17 @@ def check(context: Context) -> Iterator[Found]:
     """
     found: dict[Directive, tuple[Placed, list[Aim]]] = {}
     for aim, forwarded in context.proxied:
-        plain, upstream = context.plain(aim), forwarded.upstream
-        fate = plain.fate("Connection") if plain is not None else None
+        upstream = forwarded.upstream
         if forwarded.tunnel is not True or upstream is None or not upstream.uses_keepalive:
             continue
+        usual = _usual_map(context, forwarded)
+        if usual is not None and lower(usual.lookup("").value or "") != "close":
+            continue
+        if usual is not None and (line := usual.lookup("").origin) is not None and not aim.scope.children("if"):
+            found.setdefault(line.directive, (line, []))[1].append(aim)
+            continue
+        plain = context.plain(aim)
+        fate = plain.fate("Connection") if plain is not None else None
         if fate is not None and fate.origin is not None and lower(fate.value) == "close":
             decided = _map_line(context, fate.origin)
             found.setdefault(decided.directive, (decided, []))[1].append(aim)
@@ -98,6 +107,17 @@ def check(context: Context) -> Iterator[Found]:
             tuple(head_label(aim, "nginx could keep connections here") for aim in aims[:10]),
             help="let the map give '' for the empty case",
         )
+
+
+def _usual_map(context: Context, forwarded: Forwarded) -> MapTable | None:
+    """The map of ``$http_upgrade`` that alone makes the Connection field there, if one does."""
+    fate = forwarded.fate("Connection")
+    written = fate.origin.args[1] if fate is not None and fate.origin is not None else ""
+    name = lower(written[1:]) if written.startswith("$") else ""
+    table = map_tables(context.config).get(name)
+    if table is None or table.source != "$http_upgrade" or name in declared_variables(context.config):
+        return None
+    return table
 
 
 def _map_line(context: Context, origin: Placed) -> Placed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -17,6 +17,7 @@ from ws101.rules.base.causes import Cause, Fault, fault_of
 from ws101.rules.base.hints import is_polling
 from ws101.rules.base.options import Options
 from ws101.rules.base.remarks import Remark, read_remarks, seconds
+from ws101.rules.base.sharing import signature, static_url
 from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
 from ws101.syntax import Directive
 from ws101.text import Span
@@ -30,6 +31,7 @@ _FIREFOX = replace(
     _HANDSHAKE,
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
 )
+_HTTP_CONNECTION = re.compile("http_connection", re.ASCII | re.IGNORECASE)
 _QUERY = handshake_request("/ws?ws101=1")
 
 
@@ -72,10 +74,19 @@ class Shared:
     def routes(self) -> dict[Scope, tuple[Route, ...]]:
         """The proxied routes of each server."""
         found: dict[Scope, list[Route]] = {}
-        for route in self.config.routes():
-            if route.handler is not None:
-                found.setdefault(route.server, []).append(route)
+        for route in self.proxied:
+            found.setdefault(route.server, []).append(route)
         return {server: tuple(routes) for server, routes in found.items()}
+
+    @cached_property
+    def proxied(self) -> tuple[Route, ...]:
+        """Every proxied route."""
+        return tuple(route for route in self.config.routes() if route.handler is not None)
+
+    @cached_property
+    def reads_connection(self) -> bool:
+        """Whether anything looks at the client's Connection: else what it says makes no difference."""
+        return any(_HTTP_CONNECTION.search(source.text) for source in self.config.sources.values())
 
     @cached_property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -116,6 +127,7 @@ class Context:
     def __init__(self, shared: Shared, build: Build) -> None:
         self.shared = shared
         self.build = build
+        self._answers: dict[tuple[str, str], Answer] = {}
 
     @property
     def config(self) -> Config:
@@ -159,13 +171,21 @@ class Context:
         return outcome.forwarded if outcome.scope is aim.scope else None
 
     def answer(self, route: Route) -> Answer:
-        """What becomes of an opening handshake that reaches a route."""
+        """What becomes of an opening handshake that reaches a route; routes that are written alike share it."""
+        key = signature(route)
+        known = self._answers.get(key) if key is not None else None
+        written = static_url(route.handler) if route.handler is not None else None
+        if known is not None and written is not None:
+            return replace(known, upstream=written[1])
         found = answer(route, _HANDSHAKE, self.build)
         forwarded = found.outcome.forwarded
         if forwarded is None:
             return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
         upstream = forwarded.upstream.url if forwarded.upstream is not None else None
-        return Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
+        result = Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
+        if key is not None and found.outcome.scope is route.location and not result.unknown:
+            self._answers[key] = result
+        return result
 
     def routes_of(self, server: Scope) -> tuple[Route, ...]:
         """The proxied routes of a server."""
@@ -178,6 +198,8 @@ class Context:
 
     def firefox(self, aim: Aim) -> Forwarded | None:
         """What a handshake with ``Connection: keep-alive, Upgrade`` becomes there."""
+        if not self.shared.reads_connection:
+            return self.forwarded(aim)
         return answer(aim.route, _FIREFOX, self.build).outcome.forwarded
 
     def target_with_query(self, aim: Aim) -> str | None:
@@ -271,9 +293,13 @@ class Context:
         """Whether plain requests need not be considered there."""
         return serves_websockets_alone(aim)
 
-    def errors(self) -> Iterator[tuple[Aim, Forwarded]]:
+    def errors(self) -> tuple[tuple[Aim, Forwarded], ...]:
         """The aims whose handshake certainly does not arrive."""
-        return ((aim, found) for aim, found in self.proxied if found.tunnel is False)
+        return self._errors
+
+    @cached_property
+    def _errors(self) -> tuple[tuple[Aim, Forwarded], ...]:
+        return tuple((aim, found) for aim, found in self.proxied if found.tunnel is False)
 
 
 def serves_websockets_alone(aim: Aim) -> bool:
