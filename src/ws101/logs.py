@@ -9,6 +9,7 @@ a 101 whose time lies at the timeout.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,7 @@ __all__ = [
     "Clue",
     "ErrorLine",
     "Signature",
+    "Tally",
     "bursts",
     "clues_in",
     "cut_tunnels",
@@ -318,3 +320,81 @@ def bursts(entries: Iterable[AccessEntry], *, least: int = 3) -> tuple[tuple[Acc
 
 def _age(entry: AccessEntry) -> float | None:
     return round(entry.seconds, 1) if entry.seconds is not None else None
+
+
+class Tally:
+    """What logs of any length tell, in memory that does not grow with them.
+
+    Attributes:
+        lines: How many lines were looked at.
+        unread: Lines of an interesting status that do not fit the format.
+        statuses: How often each status of `Tally.TOLD` stands there, by path; paths beyond 500 count as ``(others)``.
+        ages: Tunnels by how long they lived, in whole seconds; those beyond a day count as a day.
+        untimed: Tunnels of which the format does not tell how long they lived.
+        told: Lines of error logs by cause: how often, what they mean, the first and the last time.
+        emerg: How often nginx refused to start or to reload, and the last line about it.
+    """
+
+    TOLD = (101, 400, 426, 499, 502, 504)
+    """The statuses that tell of WebSockets."""
+
+    _PATHS = 500
+    _DAY = 86400
+
+    def __init__(self) -> None:
+        self.lines = self.unread = self.untimed = 0
+        self.statuses: Counter[tuple[str, int]] = Counter()
+        self.ages: Counter[int] = Counter()
+        self.told: dict[str, tuple[int, str, str, str]] = {}
+        self.emerg: tuple[int, str] = (0, "")
+        self._paths: set[str] = set()
+
+    def add_access(self, entry: AccessEntry) -> None:
+        """A line of an access log."""
+        path = _path(entry.target)[:200] or "(unknown)"
+        if path not in self._paths:
+            if len(self._paths) >= self._PATHS:
+                path = "(others)"
+            self._paths.add(path)
+        self.statuses[path, entry.status] += 1
+        if entry.status == 101:
+            if entry.seconds is None:
+                self.untimed += 1
+            else:
+                self.ages[min(int(entry.seconds + 0.5), self._DAY)] += 1
+
+    def add_error(self, line: ErrorLine) -> None:
+        """A line of an error log."""
+        if line.level == "emerg":
+            self.emerg = (self.emerg[0] + 1, f"{line.time} {line.message}"[:300])
+        if not _ANY.search(line.message):
+            return
+        signature = next(s for s in SIGNATURES if s.pattern.search(line.message))
+        count, meaning, first, _ = self.told.get(signature.rule, (0, signature.meaning, line.time, ""))
+        self.told[signature.rule] = (count + 1, meaning, first, line.time)
+
+    @property
+    def tunnels(self) -> int:
+        """How many tunnels ended."""
+        return self.ages.total() + self.untimed
+
+    def clusters(self) -> tuple[tuple[int, int], ...]:
+        """Ages at which tunnels pile up, as at an idle timeout: the second, and how many; the largest first.
+
+        A pile has at least 3 tunnels and a tenth of all that lived for 2 s or longer, within a second of each other,
+        and three times as many as the seconds around it have together.
+        """
+        long = sum(number for age, number in self.ages.items() if age >= 2)
+        found = []
+        for age in sorted(self.ages):
+            near = sum(self.ages[age + step] for step in (-1, 0, 1))
+            around = sum(self.ages[age + step] for step in (-4, -3, -2, 2, 3, 4))
+            peak = self.ages[age] == max(self.ages[age + step] for step in (-1, 0, 1))
+            if age >= 2 and peak and near >= max(3, long / 10) and near >= 3 * around:
+                found.append((age, near))
+        kept = [pile for pile in found if (pile[0] - 1, pile[1]) not in found]
+        return tuple(sorted(kept, key=lambda pile: -pile[1]))
+
+
+_ANY = re.compile("|".join(f"(?:{signature.pattern.pattern})" for signature in SIGNATURES))
+"""Whether any signature is found: asked first, since most lines have none."""

@@ -1,0 +1,87 @@
+"""``ws101 logs`` for people: statuses by path, how long tunnels lived, what the error logs tell."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from ws101.logs import Tally
+from ws101.probes.idle import known_figure
+from ws101.report.style import Style, columns, cut
+from ws101.report.texts import count, seconds
+from ws101.text import printable
+
+__all__ = ["logs"]
+
+_PATHS = 12
+_EDGES = (1, 5, 10, 30, 45, 55, 65, 120, 300, 600, 3600, 86400)
+_BAR = 40
+
+
+def logs(tally: Tally, files: tuple[tuple[str, str], ...], style: Style) -> str:
+    """What logs tell.
+
+    Args:
+        tally: What was counted.
+        files: Each file that was read, and what is wrong with it (empty if nothing).
+        style: What the terminal can show.
+    """
+    lines = [style.paint("title", f"{count(tally.lines, 'line')} in {count(len(files), 'log')}")]
+    lines += [f"  {style.paint('warning', '*')} {printable(path)}: {problem}" for path, problem in files if problem]
+    lines += _statuses(tally, style)
+    lines += _ages(tally, style)
+    lines += _told(tally, style)
+    if not tally.statuses and not tally.told and not tally.emerg[0]:
+        lines += ["", "Nothing in them tells of WebSockets."]
+    return "\n".join(lines)
+
+
+def _statuses(tally: Tally, style: Style) -> list[str]:
+    if not tally.statuses:
+        return []
+    paths: Counter[str] = Counter()
+    for (path, _), number in tally.statuses.items():
+        paths[path] += number
+    rows = [("", *(str(status) for status in Tally.TOLD))]
+    for path, _ in paths.most_common(_PATHS):
+        cells = (str(tally.statuses[path, status] or style.glyph("dot")) for status in Tally.TOLD)
+        rows.append((cut(printable(path), 50, style), *cells))
+    lines = ["", style.paint("title", "Answers by path"), *columns(rows, indent=2)]
+    return lines + ([f"  and {len(paths) - _PATHS} more paths"] if len(paths) > _PATHS else [])
+
+
+def _ages(tally: Tally, style: Style) -> list[str]:
+    if not tally.tunnels:
+        return []
+    lines = ["", style.paint("title", f"How long {count(tally.tunnels, 'tunnel')} lived")]
+    if tally.untimed:
+        lines.append(f"  of {tally.untimed} the log does not tell: its format has no $request_time")
+    bins = [0] * (len(_EDGES) + 1)
+    for age, number in tally.ages.items():
+        bins[next((i for i, edge in enumerate(_EDGES) if age < edge), len(_EDGES))] += number
+    most = max(bins)
+    for index, number in enumerate(bins):
+        if number:
+            below = f"< {seconds(_EDGES[index])}" if index < len(_EDGES) else "a day or more"
+            bar = ("█" if style.unicode else "#") * max(1, number * _BAR // most)
+            lines.append(f"  {below:<14}{style.paint('path', bar)} {number}")
+    for age, number in tally.clusters()[:3]:
+        whose = known_figure(float(age))
+        note = f" ({whose})" if whose else ""
+        lines.append(
+            f"  {style.paint('warning', '!')} {number} ended {seconds(age)} after they began, as at a timeout{note}"
+        )
+    return lines
+
+
+def _told(tally: Tally, style: Style) -> list[str]:
+    lines = []
+    if tally.told:
+        rows = [
+            (f"{number} {style.glyph('times')}", rule, meaning, style.paint("dim", f"{first} to {last}"))
+            for rule, (number, meaning, first, last) in sorted(tally.told.items(), key=lambda item: -item[1][0])
+        ]
+        lines += ["", style.paint("title", "The error logs tell"), *columns(rows, indent=2)]
+    refused, last_line = tally.emerg
+    if refused:
+        lines += ["", f"{style.paint('error', 'refused')} {refused} starts or reloads, last: {printable(last_line)}"]
+    return lines
