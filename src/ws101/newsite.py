@@ -204,12 +204,20 @@ def _rest(site: NewSite) -> list[list[str]]:
 
 
 def _proxy(site: NewSite) -> list[str]:
-    port = _LISTEN.fullmatch(site.listen)
-    host = "$host" if port is None or port[1] in ("80", "443") else "$host:$server_port"
     return [
         f"proxy_pass http://{site.slug};",
         "proxy_http_version 1.1;",
-        f"proxy_set_header Host {host};",
+        f"proxy_set_header Host {_host(site)};",
         "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;",
         "proxy_set_header X-Forwarded-Proto $scheme;",
     ]
+
+
+def _host(site: NewSite) -> str:
+    """What the page's Origin is compared with: it has the port, unless that is the scheme's own."""
+    port = _LISTEN.fullmatch(site.listen)
+    if port is None or port[1] in ("80", "443"):
+        return "$host"
+    if site.builds and all(build.does("request_port_variable") for build in site.builds):
+        return "$host$is_request_port$request_port"
+    return "$http_host"

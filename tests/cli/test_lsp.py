@@ -257,6 +257,20 @@ def test_closing_a_file_takes_its_marks_away(site: Path) -> None:
     run(story)
 
 
+def test_a_text_that_was_never_saved_is_checked_too(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with session(tmp_path) as client:
+            text = SITE.replace("proxy_read_timeout 1h;", "proxy_set_header Upgrade $http_upgrade;")
+            item = lsp.TextDocumentItem(uri="untitled:Untitled-1", language_id="nginx", version=1, text=text)
+            client.text_document_did_open(lsp.DidOpenTextDocumentParams(item))
+            async with asyncio.timeout(20):
+                while not client.published:
+                    await asyncio.sleep(0.02)
+            assert "WS103 missing-connection-header" in {mark.code for mark in client.published[0].diagnostics}
+
+    run(story)
+
+
 def test_without_the_package_the_extra_is_named(tmp_path: Path) -> None:
     (tmp_path / "pygls").mkdir()
     (tmp_path / "pygls" / "__init__.py").write_text("raise ModuleNotFoundError('no pygls', name='pygls')\n")
