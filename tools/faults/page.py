@@ -93,6 +93,8 @@ _END = """\
   it; whether a disk keeps what it has confirmed is the disk's affair.
 - Reloading through systemd and through `docker exec` was only tried with stand-ins for both programs
   (`tests/host/test_process.py`, `tests/host/test_transaction.py`).
+- Resets on kept connections are rare and come in bursts, so ten changes of a kind only tell a clear difference from a
+  bare reload. The figures vary from run to run, with how busy the machine is.
 - SELinux contexts are kept as extended attributes; that was tried with other attributes, on a machine without SELinux.
 - After a `kill -9` of ws101 nothing is put back until the next run: any ws101 command says so, and
   `ws101 undo --recover`, or the next change, does it.
