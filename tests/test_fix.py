@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.rules.real import AMBIENT, BUILDS, check_text, config_of, fix_text
 from ws101.check import check
 from ws101.findings import Safety
-from ws101.fix import fix, proven, with_edits
+from ws101.fix import FEW_ROUTES, fix, judged, proven, with_edits
 from ws101.nginx.build import Build
 from ws101.rules import RULES, Options
 from ws101.rules.base.sameness import same_outcomes
@@ -256,3 +256,15 @@ def test_a_rule_whose_fix_changes_another_request_is_not_believed() -> None:
     assert [d.what for d in same_outcomes(config, edited, (OLD, NEW))] == [
         "the backend gets other header fields: host"
     ] * 2
+
+
+def test_check_proves_the_fixes_of_few_routes_and_calls_those_of_many_a_claim() -> None:
+    few = check_text(site(location("/ws", PASS + V11 + LONG), MAP), URL)
+    (proof,) = judged(few, Options(urls=(URL,))).findings
+    assert proof.fix is not None
+    assert (proof.fix.safety, proof.fix.reason) == (Safety.SAFE, "")
+    many = "".join(location(f"/p{number}", PASS) for number in range(FEW_ROUTES))
+    (claim,) = judged(check_text(site(many + location("/ws", PASS + V11 + LONG), MAP), URL), Options()).findings
+    assert claim.fix is not None
+    assert claim.fix.safety is Safety.SAFE
+    assert "ws101 fix proves it" in claim.fix.reason

@@ -6,6 +6,7 @@ for which; an answer that differs between them is unknown, never fine.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -131,8 +132,18 @@ def check(
     Raises:
         UsageError: If a told URL is no WebSocket's URL.
     """
-    options = options or Options()
-    shared = Shared(config, tuple(builds), options)
+    was_enabled = gc.isenabled()
+    gc.disable()  # of the hundreds of thousands of objects that are made here, few become garbage before the end
+    try:
+        return _check(Shared(config, tuple(builds), options or Options()), rules, table=table)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport:
+    """What the rules find, in order."""
+    config, options = shared.config, shared.options
     contexts = tuple(Context(shared, build) for build in shared.builds)
     wanted = [r for r in rules if (not options.select or r.name in options.select) and r.name not in options.ignore]
     numbers = {path: number for number, path in enumerate(config.sources)}

@@ -89,7 +89,8 @@ def check(context: Context) -> Iterator[Found]:
         https://bishopfox.com/blog/h2c-smuggling-request
         https://www.rfc-editor.org/rfc/rfc9110#section-7.8
     """
-    for server, pairs in by_server(context).items():
+    is_guarded = context.shared.mentions("auth_basic", "auth_request", "deny")
+    for server, pairs in by_server(context).items() if is_guarded else ():
         guarded = _guarded(context, server)
         for aim, forwarded in pairs if guarded else ():
             name = forwarded.upstream.url if forwarded.upstream is not None else ""

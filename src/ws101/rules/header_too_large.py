@@ -79,7 +79,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_core_module.html#large_client_header_buffers
     """
     found: dict[Directive, tuple[Placed, list[Aim]]] = {}
-    for server, pairs in by_server(context).items():
+    for server, pairs in by_server(context).items() if context.shared.mentions("large_client_header_buffers") else ():
         setting, first = (
             effective(server, "large_client_header_buffers"),
             effective(server, "client_header_buffer_size"),

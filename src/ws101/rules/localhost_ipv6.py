@@ -81,7 +81,8 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream
     """
     found: dict[Directive, tuple[Placed, list[Aim]]] = {}
-    for aim, forwarded in sure_proxied(context):
+    is_named = context.shared.reads_localhost
+    for aim, forwarded in sure_proxied(context) if is_named else ():
         for origin in _origins(forwarded.upstream):
             found.setdefault(origin.directive, (origin, []))[1].append(aim)
     for origin, aims in found.values():

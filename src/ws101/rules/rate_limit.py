@@ -81,7 +81,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_limit_req_module.html
     """
     found: dict[Directive, tuple[Placed, str, list[Aim]]] = {}
-    for aim, _ in sure_proxied(context):
+    for aim, _ in sure_proxied(context) if context.shared.mentions("limit_") else ():
         for line, effect in (*_requests(aim.scope), *_connections(aim.scope)):
             found.setdefault(line.directive, (line, effect, []))[2].append(aim)
     for line, effect, aims in found.values():

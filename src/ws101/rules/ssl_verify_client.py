@@ -31,7 +31,7 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/ngx_http_ssl_module.html#ssl_verify_client
     """
     found: dict[Directive, tuple[Placed, list[Aim]]] = {}
-    for server, pairs in by_server(context).items():
+    for server, pairs in by_server(context).items() if context.shared.mentions("ssl_verify_client") else ():
         setting = effective(server, "ssl_verify_client")
         if is_tls(server) and setting.text == "on" and setting.origin is not None:
             found.setdefault(setting.origin.directive, (setting.origin, []))[1].extend(aim for aim, _ in pairs)

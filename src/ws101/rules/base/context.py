@@ -17,7 +17,7 @@ from ws101.rules.base.causes import Cause, Fault, fault_of
 from ws101.rules.base.hints import is_polling
 from ws101.rules.base.options import Options
 from ws101.rules.base.remarks import Remark, read_remarks, seconds
-from ws101.rules.base.sharing import signature, static_url
+from ws101.rules.base.sharing import signature
 from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
 from ws101.syntax import Directive
 from ws101.text import Span
@@ -32,6 +32,7 @@ _FIREFOX = replace(
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
 )
 _HTTP_CONNECTION = re.compile("http_connection", re.ASCII | re.IGNORECASE)
+_LOCALHOST = re.compile("localhost", re.ASCII | re.IGNORECASE)
 _QUERY = handshake_request("/ws?ws101=1")
 
 
@@ -64,6 +65,7 @@ class Shared:
         self.builds = builds
         self.options = options
         self._aims: dict[object, tuple[Aim, ...]] = {}
+        self._mentions: dict[tuple[str, ...], bool] = {}
 
     @cached_property
     def arrivals(self) -> tuple[tuple[str, Arrival], ...]:
@@ -87,6 +89,18 @@ class Shared:
     def reads_connection(self) -> bool:
         """Whether anything looks at the client's Connection: else what it says makes no difference."""
         return any(_HTTP_CONNECTION.search(source.text) for source in self.config.sources.values())
+
+    @cached_property
+    def reads_localhost(self) -> bool:
+        """Whether localhost is named anywhere, in any case."""
+        return any(_LOCALHOST.search(source.text) for source in self.config.sources.values())
+
+    def mentions(self, *words: str) -> bool:
+        """Whether one of some words stands in any file: where none does, no directive of that name needs a look."""
+        if words not in self._mentions:
+            texts = [source.text for source in self.config.sources.values()]
+            self._mentions[words] = any(word in text for text in texts for word in words)
+        return self._mentions[words]
 
     @cached_property
     def refusals(self) -> tuple[Refusal, ...]:
@@ -172,11 +186,10 @@ class Context:
 
     def answer(self, route: Route) -> Answer:
         """What becomes of an opening handshake that reaches a route; routes that are written alike share it."""
-        key = signature(route)
+        key, url = signature(route)
         known = self._answers.get(key) if key is not None else None
-        written = static_url(route.handler) if route.handler is not None else None
-        if known is not None and written is not None:
-            return replace(known, upstream=written[1])
+        if known is not None:
+            return Answer(known.tunnel, url, known.unknown)
         found = answer(route, _HANDSHAKE, self.build)
         forwarded = found.outcome.forwarded
         if forwarded is None:

@@ -11,6 +11,8 @@ from ws101.rules.base.context import Context
 
 __all__ = ["kept_prefix", "replaced_prefix", "stripping_sibling"]
 
+_KEY = "rules: prefix"
+
 
 def _url(handler: Placed | None) -> ProxyUrl | None:
     """The URL of a proxy_pass without variables."""
@@ -26,10 +28,11 @@ def _url(handler: Placed | None) -> ProxyUrl | None:
 def _prefix(scope: Scope) -> str | None:
     """The name of a prefix location whose requests nobody rewrites."""
     location = location_of(scope)
-    name = location_name(location)
-    if location.kind != "location" or name.modifier not in ("", "^~") or location.first("rewrite") is not None:
-        return None
-    return name.name
+    if _KEY not in location.memo:
+        name = location_name(location)
+        rewritten = location.kind != "location" or location.first("rewrite") is not None
+        location.memo[_KEY] = name.name if name.modifier in ("", "^~") and not rewritten else None
+    return location.memo[_KEY]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def replaced_prefix(aim: Aim, forwarded: Forwarded) -> tuple[str, str] | None:
@@ -52,10 +55,12 @@ def stripping_sibling(context: Context, aim: Aim, forwarded: Forwarded, name: st
     mine = _url(forwarded.handler)
     best: tuple[Scope, str, str] | None = None
     for route in context.routes_of(aim.route.server):
-        prefix, url = _prefix(route.location), _url(route.handler)
-        if prefix is None or url is None or mine is None or not url.uri or route.location is aim.scope:
+        prefix = _prefix(route.location)
+        if prefix in (None, "/") or not prefix or not prefix.endswith("/") or not name.startswith(prefix):
             continue
-        above = prefix != "/" and prefix.endswith("/") and name.startswith(prefix) and url.uri.endswith("/")
-        if above and (url.host, url.port) == (mine.host, mine.port) and (best is None or len(prefix) > len(best[1])):
+        url = _url(route.handler)
+        if url is None or mine is None or not url.uri.endswith("/") or route.location is aim.scope:
+            continue
+        if (url.host, url.port) == (mine.host, mine.port) and (best is None or len(prefix) > len(best[1])):
             best = (route.location, prefix, url.uri)
     return best

@@ -12,7 +12,7 @@ import re
 from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
 
-__all__ = ["signature", "static_url"]
+__all__ = ["signature"]
 
 _INERT = frozenset(
     {"location", "listen", "server_name", "root", "index", "access_log", "error_log", "add_header", "log_not_found"}
@@ -24,24 +24,27 @@ _DERIVED = ("map", "geo", "split_clients")
 _KEY = "rules: signature"
 
 
-def signature(route: Route) -> tuple[str, str] | None:
-    """What decides how a route answers an opening handshake, as text; None if that cannot be told from it alone."""
+def signature(route: Route) -> tuple[tuple[str, str] | None, str]:
+    """What decides how a route answers an opening handshake, as text, and the URL it goes to.
+
+    None instead of the text if it cannot be told from it alone: where proxy_pass has variables or stands in another
+    file, where the location is nested, where a variable differs between servers.
+    """
     location, opener, handler = route.location, route.location.opener, route.handler
     if location.kind != "location" or location.parent is not route.server or opener is None or handler is None:
-        return None
-    around = _around(route.server)
-    text = _text(opener)
-    written = static_url(handler)
-    if written is not None and len(handler.via) == len(opener.via) and handler.directive.parent is opener.directive:
-        start = opener.directive.start
-        span = handler.span
-        text = f"{text[: span.start - start]}{written[0]}{text[span.end - start :]}"
-    if around is None or _OWN.search(text) or not _is_plain(route.server.config):
-        return None
-    return around, text
+        return None, ""
+    around, written = _around(route.server), _static_url(handler)
+    if around is None or written is None or handler.directive.parent is not opener.directive:
+        return None, ""
+    start, directive = opener.directive.start, handler.directive
+    whole = _text(opener)
+    text = f"{whole[: directive.start - start]}{written[0]}{whole[directive.end - start :]}"
+    if _OWN.search(text) or not _is_plain(route.server.config):
+        return None, ""
+    return (around, text), written[1]
 
 
-def static_url(handler: Placed) -> tuple[str, str] | None:
+def _static_url(handler: Placed) -> tuple[str, str] | None:
     """What of a proxy_pass without variables decides the request, and its URL for people; None with variables."""
     text = handler.args[0] if handler.name == "proxy_pass" and handler.args else "$"
     if "$" in text:
