@@ -14,7 +14,7 @@ from ws101.cli.requests import latin1, parse_headers
 from ws101.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from ws101.host.dial import Network
     from ws101.probes.core import Observation, Probe
@@ -35,7 +35,7 @@ __all__ = ["command", "exit_code"]
 )
 @click.option("--http-version", type=click.Choice(("1.0", "1.1")), default="1.1", help="The version to speak.")
 @click.option("--host", metavar="NAME", help="The Host field, instead of the URL's host.")
-@click.option("--http", "plain", is_flag=True, help="Send a plain request instead of an opening handshake.")
+@click.option("--http", is_flag=True, help="Send a plain request instead of an opening handshake.")
 @click.option("--echo", is_flag=True, help="Then: send a message; is any answered?")
 @click.option("--ping", is_flag=True, help="Then: three pings; how long is the round trip?")
 @click.option("--close", is_flag=True, help="Then: a close frame; does the server take part in closing?")
@@ -84,14 +84,7 @@ def command(
     connection: str,
     http_version: str,
     host: str | None,
-    plain: bool,
-    echo: bool,
-    ping: bool,
-    close: bool,
-    large: bool,
-    idle: float | None,
     ping_every: float | None,
-    heartbeat: float | None,
     proxy: str,
     unix_socket: str,
     ca_file: str,
@@ -101,6 +94,7 @@ def command(
     crowd: Wanted | None,
     output: str,
     color: str,
+    **measured: float | None,
 ) -> int:
     r"""One opening handshake with URL: what was sent, what came back, how long it took, and what is wrong with it.
 
@@ -116,14 +110,8 @@ def command(
     from ws101.cli.network import network_of
     from ws101.host import network as sockets
     from ws101.probes.handshake import HandshakeOptions
-    from ws101.report.json import probe as json
-    from ws101.report.json.base import dump
-    from ws101.report.terminal.probe import probe
 
-    name, seconds = _chosen(
-        http=plain or None, echo=echo or None, ping=ping or None, close=close or None, large=large or None,
-        idle=idle, heartbeat=heartbeat, many=crowd.number if crowd else None,
-    )  # fmt: skip
+    name, seconds = _chosen(measured)
     if ping_every is not None and name != "idle":
         raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
@@ -143,30 +131,26 @@ def command(
     )
     if crowd is not None:
         return run_many(endpoint, options, network, crowd, output=output, color=color)
-    if plain:
+    if name == "http":
         seen = sockets.plain(endpoint, fields, network, timeout=timeout)
     elif name == "handshake":
         seen, _ = sockets.handshake(endpoint, options, network)
     else:
         options = replace(options, key=sockets.new_key())
         seen = _measured(name, seconds, endpoint, options, network=network, every=ping_every)
-    console = Console.of(sys.stdout, color)
-    if output == "json":
-        console.write_data(dump(json.probe(endpoint.url, seen, name)))
-    else:
-        console.write(probe(endpoint.url, seen, console.style))
+    _report(endpoint.url, seen, name, output=output, color=color)
     return exit_code(seen)
 
 
-def _chosen(**options: float | None) -> tuple[str, float]:
+def _chosen(measured: Mapping[str, float | None]) -> tuple[str, float]:
     """The one thing to measure, and its seconds.
 
     Raises:
         UsageError: If there are several.
     """
-    given = [(name, value) for name, value in options.items() if value is not None]
+    given = [(name, value) for name, value in measured.items() if value]
     if len(given) > 1:
-        names = " and ".join(f"--{name}" for name, _ in given)
+        names = " and ".join(sorted(f"--{name}" for name, _ in given))
         raise UsageError(f"{names} exclude each other", help="one probe is one connection: run them one by one")
     return given[0] if given else ("handshake", 0.0)
 
@@ -205,6 +189,18 @@ def _measured(
         return observe(
             probes[name](), endpoint, network, request, tick=lambda at: progress.show(f"{name}: {at:.0f}{of}")
         )
+
+
+def _report(url: str, seen: Observation, name: str, *, output: str, color: str) -> None:
+    from ws101.report.json import probe as json
+    from ws101.report.json.base import dump
+    from ws101.report.terminal.probe import probe
+
+    console = Console.of(sys.stdout, color)
+    if output == "json":
+        console.write_data(dump(json.probe(url, seen, name)))
+    else:
+        console.write(probe(url, seen, console.style))
 
 
 def exit_code(seen: Observation) -> int:
