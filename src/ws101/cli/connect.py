@@ -5,11 +5,16 @@ from __future__ import annotations
 import contextlib
 import sys
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import click
 
 from ws101.cli.console import Console
 from ws101.cli.options import conf_option, connection_options
+
+if TYPE_CHECKING:
+    from ws101.cli.talking import Screen
+    from ws101.probes.talk import Act
 
 __all__ = ["command"]
 
@@ -70,7 +75,7 @@ def command(
     """
     from ws101.cli.network import network_of
     from ws101.cli.requests import latin1, parse_headers
-    from ws101.cli.talking import Lines, Screen
+    from ws101.cli.talking import Screen
     from ws101.host.client import open_talk
     from ws101.probes.endpoint import parse_ws_url
     from ws101.probes.handshake import HandshakeOptions
@@ -96,15 +101,22 @@ def command(
         return _explain(url, given | {"origin": origin, "subprotocols": subprotocols, "color": color}, errors)
     screen = Screen(talk, color, errors)
     screen.greet(endpoint.url, seen.handshake)
+    return _converse(screen, acts, wait, editing=_editing(plain, executes), history=not no_history)
+
+
+def _converse(screen: Screen, acts: tuple[Act, ...], wait: float, *, editing: bool, history: bool) -> int:
+    """Talk until the end; the exit code."""
+    from ws101.cli.talking import Lines
+
     try:
-        if _editing(plain, executes):
+        if editing:
             from ws101.cli.prompting import converse
 
-            converse(screen, history=not no_history)
+            converse(screen, history=history)
         else:
             Lines(screen, acts).talk(wait)
     finally:
-        ending = talk.finish()
+        ending = screen.talk.finish()
     return screen.farewell(ending)
 
 
