@@ -46,7 +46,7 @@ def test_a_rules_page_holds_its_examples_its_reasons_and_its_references(rule: Ru
     for title, body in (("Why it matters", rule.page.why), ("When the fix is unsafe", rule.page.fix_safety)):
         assert (f"\n## {title}\n" in text) is bool(body)
     assert all(reference in text for reference in rule.page.references if reference.startswith("http"))
-    assert "\n## Fix\n" in text
+    assert "\n## Fix\n" in text or not rule.page.pairs
     assert "``" not in re.sub(r"```.*?```", "", text, flags=re.DOTALL)
 
 

@@ -70,6 +70,8 @@ def _prose(text: str) -> str:
 
 def _fix(rule: Rule) -> str:
     goods = [pair.good for pair in rule.page.pairs]
+    if not goods:
+        return "If the finding has a fix, `ws101 fix` shows it." if rule.page.fix_safety else ""
     if not any(good.fixable for good in goods):
         return "Advice in words: see what the finding says. No edit of the configuration mends it safely."
     if all(good.unsafe for good in goods if good.fixable):
