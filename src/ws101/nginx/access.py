@@ -1,4 +1,7 @@
-"""Who may pass: allow and deny, auth_basic, auth_request, satisfy, limits (nginx's preaccess and access phases)."""
+"""Who may pass: allow and deny, auth_basic, auth_request, satisfy, limits (nginx's preaccess and access phases).
+
+What a scope asks is gathered once; where it asks nothing, every request passes at once.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import ipaddress
 from dataclasses import dataclass
 
 from ws101.nginx.config import Placed, Scope, Unknown
-from ws101.nginx.inherit import effective
+from ws101.nginx.inherit import Setting, effective
 from ws101.nginx.state import State, Unanswerable
-from ws101.nginx.variables import evaluate_text
+from ws101.nginx.templates import Template, parse_template
+from ws101.nginx.variables import evaluate
 from ws101.text import lower
 
 __all__ = ["Denied", "check_access"]
@@ -34,41 +38,111 @@ class Denied:
     origin: Placed | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """What a scope asks of a request before it may pass.
+
+    Args:
+        any_passes: ``satisfy any``.
+        rules: The allow and deny lines that count, in order.
+        realm: auth_basic's value; None if it is not asked for.
+        realm_origin: The auth_basic.
+        subrequest: The auth_request, if it asks one.
+        counted: limit_req and limit_conn: the name and the directive.
+        run_time: What code decides that is no part of nginx.
+        unread: An include that may hold access rules.
+    """
+
+    any_passes: bool
+    rules: tuple[Placed, ...]
+    realm: Template | None
+    realm_origin: Placed | None
+    subrequest: Setting | None
+    counted: tuple[tuple[str, Placed], ...]
+    run_time: tuple[Unknown, ...]
+    unread: Unknown | None
+
+
 def check_access(state: State) -> Denied | None:
     """Run the access checks in nginx's order; what only run time knows is noted and taken as passed."""
-    _note_limits(state)
-    _note_third_parties(state)
+    gate = _gate(state.scope)
+    if gate is None:
+        return None
+    for name, origin in gate.counted:
+        state.decide("access", "counted", f"{name} may refuse it with 503", origin)
+    for unknown in gate.run_time:
+        state.wonder(unknown)
+    if gate.unread is not None:
+        raise Unanswerable(gate.unread)
     denied: Denied | None = None
-    any_passes = lower(effective(state.scope, "satisfy").text or "all") == "any"
     for check in (_by_address, _by_password, _by_subrequest):
-        verdict = check(state)
+        verdict = check(state, gate)
         if isinstance(verdict, Denied):
-            if not any_passes:
+            if not gate.any_passes:
                 return verdict
             denied = verdict if denied is None or verdict.status == 401 or denied.status != 401 else denied
-        elif verdict and any_passes:
+        elif verdict and gate.any_passes:
             return None
     return denied
 
 
-def _by_address(state: State) -> Denied | bool:
+def _gate(scope: Scope) -> _Gate | None:
+    """The gate of a scope; None where it stands open."""
+    memo = scope.memo
+    if "gate" not in memo:
+        memo["gate"] = _gathered(scope)
+    return memo["gate"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _gathered(scope: Scope) -> _Gate | None:
+    rules, unread = _address_rules(scope)
+    realm = effective(scope, "auth_basic")
+    subrequest = effective(scope, "auth_request")
+    gate = _Gate(
+        lower(effective(scope, "satisfy").text or "all") == "any",
+        rules,
+        None if realm.text is None else parse_template(realm.text),
+        realm.origin,
+        subrequest if subrequest.text not in (None, "off") else None,
+        tuple((name, origin) for name in ("limit_req", "limit_conn") if (origin := effective(scope, name).origin)),
+        _third_parties(scope),
+        unread,
+    )
+    asks = gate.rules or gate.realm or gate.subrequest or gate.counted or gate.run_time or gate.unread
+    return gate if asks else None
+
+
+def _address_rules(scope: Scope) -> tuple[tuple[Placed, ...], Unknown | None]:
+    """The allow and deny lines of the innermost level that has any."""
+    for level in scope.outward:
+        if level.all("allow") or level.all("deny"):
+            return tuple(placed for placed in level if placed.directive.name in ("allow", "deny")), None
+        if level.opaque:
+            return (), Unknown("access rules may stand in a file that could not be read", level.opaque[0])
+    return (), None
+
+
+def _third_parties(scope: Scope) -> tuple[Unknown, ...]:
+    found: list[Unknown] = []
+    for name, who in _THIRD_PARTY_GATES.items():
+        setting = effective(scope, name)
+        if setting.origin is not None and setting.text != "off":
+            found.append(Unknown(f"{who} code decides at run time: taken as letting the request pass", setting.origin))
+    waf = effective(scope, "modsecurity")
+    if waf.text is not None and lower(waf.text) == "on":
+        found.append(Unknown("ModSecurity decides at run time: taken as letting the request pass", waf.origin))
+    return tuple(found)
+
+
+def _by_address(state: State, gate: _Gate) -> Denied | bool:
     """allow and deny: the first rule that matches (ngx_http_access_module)."""
-    for placed in _address_rules(state.scope):
+    for placed in gate.rules:
         if _matches(placed, state):
             if placed.name == "allow":
                 return True
             state.decide("access", "denied", f"deny {placed.args[0]}", placed)
             return Denied(403, "access forbidden by rule", placed)
     return False
-
-
-def _address_rules(scope: Scope) -> tuple[Placed, ...]:
-    for level in scope.outward:
-        if level.first("allow") or level.first("deny"):
-            return tuple(p for p in level if p.directive.name in ("allow", "deny"))
-        if level.opaque:
-            raise Unanswerable(Unknown("access rules may stand in a file that could not be read", level.opaque[0]))
-    return ()
 
 
 def _matches(placed: Placed, state: State) -> bool:
@@ -83,42 +157,23 @@ def _matches(placed: Placed, state: State) -> bool:
         return False
 
 
-def _by_password(state: State) -> Denied | bool:
-    setting = effective(state.scope, "auth_basic")
-    realm = evaluate_text(state, setting.text) if setting.text is not None else "off"
+def _by_password(state: State, gate: _Gate) -> Denied | bool:
+    realm = evaluate(state, gate.realm) if gate.realm is not None else "off"
     if realm == "off":
         return False
     if isinstance(realm, Unknown):
         raise Unanswerable(realm)
     header = next((v for n, v in state.received.headers if lower(n) == "authorization"), "")
     if lower(header[:6]) != "basic ":
-        state.decide("access", "401", "auth_basic: the request carries no credentials", setting.origin)
-        return Denied(401, "no user/password was provided for basic authentication", setting.origin)
-    state.wonder(Unknown("whether the password is right: taken as right", setting.origin))
+        state.decide("access", "401", "auth_basic: the request carries no credentials", gate.realm_origin)
+        return Denied(401, "no user/password was provided for basic authentication", gate.realm_origin)
+    state.wonder(Unknown("whether the password is right: taken as right", gate.realm_origin))
     return True
 
 
-def _by_subrequest(state: State) -> Denied | bool:
-    setting = effective(state.scope, "auth_request")
-    if setting.text is None or setting.text == "off":
+def _by_subrequest(state: State, gate: _Gate) -> Denied | bool:
+    if gate.subrequest is None:
         return False
-    state.decide("access", "asked", f"auth_request {setting.text}", setting.origin)
-    state.wonder(Unknown("what the auth_request backend answers: taken as allowed", setting.origin))
+    state.decide("access", "asked", f"auth_request {gate.subrequest.text}", gate.subrequest.origin)
+    state.wonder(Unknown("what the auth_request backend answers: taken as allowed", gate.subrequest.origin))
     return True
-
-
-def _note_limits(state: State) -> None:
-    for name in ("limit_req", "limit_conn"):
-        setting = effective(state.scope, name)
-        if setting.origin is not None:
-            state.decide("access", "counted", f"{name} may refuse it with 503", setting.origin)
-
-
-def _note_third_parties(state: State) -> None:
-    for name, who in _THIRD_PARTY_GATES.items():
-        setting = effective(state.scope, name)
-        if setting.origin is not None and setting.text != "off":
-            state.wonder(Unknown(f"{who} code decides at run time: taken as letting the request pass", setting.origin))
-    waf = effective(state.scope, "modsecurity")
-    if waf.text is not None and lower(waf.text) == "on":
-        state.wonder(Unknown("ModSecurity decides at run time: taken as letting the request pass", waf.origin))

@@ -52,6 +52,14 @@ def level_of(scope: Scope, name: str) -> Scope | Unknown | None:
 
 def effective(scope: Scope, name: str) -> Setting:
     """The effective value of a scalar directive."""
+    key = ("setting", name)
+    found = scope.memo.get(key)
+    if found is None:
+        found = scope.memo[key] = _effective(scope, name)
+    return found  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _effective(scope: Scope, name: str) -> Setting:
     level = level_of(scope, name)
     if level is None:
         return _UNSET

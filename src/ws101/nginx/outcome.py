@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from ws101.http1 import Request
 from ws101.nginx.config import Placed, Scope, Unknown
@@ -156,11 +157,31 @@ class Outcome:
     scope: Scope | None = None
 
 
+Step = tuple[str, str, str, "Placed | None"] | Callable[[], Iterable[Decision]]
+"""A decision's parts, or what makes several when they are asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The decisions from request to outcome, each with the directive that made it."""
+    """The way from request to outcome.
+
+    Args:
+        arrival: What was asked.
+        steps: What the decisions are made of when they are asked for.
+        outcome: What nginx does in the end.
+        unknown: What could not be known, and why.
+    """
 
     arrival: Arrival
-    decisions: tuple[Decision, ...]
+    steps: tuple[Step, ...]
     outcome: Outcome
     unknown: tuple[Unknown, ...] = ()
+    _made: list[Decision] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions from request to outcome, each with the directive that made it."""
+        if not self._made:
+            for step in self.steps:
+                self._made.extend([Decision(*step)] if isinstance(step, tuple) else step())
+        return tuple(self._made)

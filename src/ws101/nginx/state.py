@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Scope, Unknown
-from ws101.nginx.outcome import Arrival, Decision
+from ws101.nginx.outcome import Arrival, Step
 from ws101.nginx.regex import Match
 from ws101.nginx.requests import Received
 from ws101.syntax import Directive
@@ -65,7 +65,7 @@ class State:
     body_length: int | Unknown | None = None
     read_length: int | None = None
     discarded: bool = False
-    decisions: list[Decision] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ class State:
 
     def decide(self, step: str, chosen: str, why: str, origin: Placed | None = None) -> None:
         """Note a decision."""
-        self.decisions.append(Decision(step, chosen, why, origin))
+        self.steps.append((step, chosen, why, origin))
 
     def wonder(self, unknown: Unknown) -> None:
         """Note something that only run time knows."""

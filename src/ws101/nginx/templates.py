@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Template", "Variable", "parse_template"]
 
@@ -24,31 +24,29 @@ class Template:
 
     ``error`` is nginx's message if it refuses the text; ``args_at`` is the index of the part before which the first ``?``
     of a rewrite's replacement stood (that ``?`` is in no part), None without one.
+
+    Attributes:
+        is_literal: Whether nothing in it needs evaluating.
+        has_captures: Whether ``$1`` to ``$9`` stand in it.
+        literal: The text of a literal template.
     """
 
     parts: tuple[str | Variable | int, ...]
     error: str | None = None
     args_at: int | None = None
+    is_literal: bool = field(init=False, compare=False)
+    has_captures: bool = field(init=False, compare=False)
+    literal: str = field(init=False, compare=False)
 
-    @property
-    def is_literal(self) -> bool:
-        """Whether nothing in it needs evaluating."""
-        return all(isinstance(part, str) for part in self.parts)
-
-    @property
-    def literal(self) -> str:
-        """The text of a literal template."""
-        return "".join(part for part in self.parts if isinstance(part, str))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_literal", all(isinstance(part, str) for part in self.parts) and not self.error)
+        object.__setattr__(self, "has_captures", any(isinstance(part, int) for part in self.parts))
+        object.__setattr__(self, "literal", "".join(part for part in self.parts if isinstance(part, str)))
 
     @property
     def variables(self) -> tuple[str, ...]:
         """The names of the variables in it, in order."""
         return tuple(part.name for part in self.parts if isinstance(part, Variable))
-
-    @property
-    def has_captures(self) -> bool:
-        """Whether ``$1`` to ``$9`` stand in it."""
-        return any(isinstance(part, int) for part in self.parts)
 
 
 @functools.lru_cache(maxsize=8192)

@@ -11,6 +11,7 @@ What cannot be taken either way makes the outcome ``unknown``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from ws101.http1 import Request
@@ -19,9 +20,10 @@ from ws101.nginx.build import Build
 from ws101.nginx.builtins import server_address, server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.escapes import escape_uri, split_args
-from ws101.nginx.forward import BadGateway, body_limit, forwarded
+from ws101.nginx.bodies import body_limit
+from ws101.nginx.forward import BadGateway, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
-from ws101.nginx.locations import find_location, location_name, named_location
+from ws101.nginx.locations import Found, find_location, location_name, named_location
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
@@ -61,8 +63,8 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     group = listeners(config, build).group(arrival.address, arrival.port, arrival.unix)
     if group is None:
         where = f"unix:{arrival.unix}" if arrival.unix is not None else f"port {arrival.port}"
-        decision = Decision("connection", "refused", f"no server of this configuration listens on {where}")
-        return Trace(arrival, (decision,), Outcome("closed"))
+        step = ("connection", "refused", f"no server of this configuration listens on {where}", None)
+        return Trace(arrival, (step,), Outcome("closed"))
     if not isinstance(group, Group):
         return Trace(arrival, (), Outcome("unknown"), (Unknown(group.reason),))
     chosen: list[Choice] = []
@@ -75,8 +77,8 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
 
     default = first.server if first else group.default
     if unspoken := _unspoken(group, arrival, build):
-        decision = Decision("connection", unspoken.kind, *unspoken.why)
-        return Trace(arrival, (decision,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
+        step = ("connection", unspoken.kind, *unspoken.why)
+        return Trace(arrival, (step,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
     received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
@@ -90,7 +92,7 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
 
 
 def _done(state: State, outcome: Outcome) -> Trace:
-    return Trace(state.arrival, tuple(state.decisions), outcome, tuple(state.unknown))
+    return Trace(state.arrival, tuple(state.steps), outcome, tuple(state.unknown))
 
 
 def _blank(request: Request) -> Received:
@@ -201,8 +203,7 @@ def _find_location(state: State) -> Next:
     if found.unknown is not None:
         raise Unanswerable(found.unknown)
     scope = found.scope or state.server
-    for lost in found.lost:
-        state.decide("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener)
+    state.steps.append(partial(_losers, found))
     for match in found.matches:
         remember_captures(state, match)
     state.decide(
@@ -221,6 +222,11 @@ def _find_location(state: State) -> Next:
         state.decide("location", "301", "the location ends in / and the URI does not", scope.opener)
         return _finish(state, 301)
     return "location_rewrite"
+
+
+def _losers(found: Found) -> list[Decision]:
+    """The locations that match too but lost, as decisions."""
+    return [Decision("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener) for lost in found.lost]
 
 
 def _enter_scope(state: State) -> None:

@@ -7,11 +7,13 @@ is one of those that nginx asks again every time (``$uri``, ``$args``, ``volatil
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
 
 from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME, is_cacheable
 from ws101.nginx.config import Config, Placed, Unknown
-from ws101.nginx.maps import geo_tables, map_tables, split_tables
+from ws101.nginx.maps import GeoTable, MapTable, SplitClients, geo_tables, map_tables, split_tables
 from ws101.nginx.regex import Match, Undecided
 from ws101.nginx.state import State
 from ws101.nginx.templates import Template, Variable, parse_template
@@ -47,6 +49,8 @@ def evaluate_text(state: State, text: str) -> str | Unknown:
 
 def evaluate(state: State, template: Template) -> str | Unknown:
     """The value of a template (nginx: ngx_http_complex_value)."""
+    if template.is_literal:
+        return template.literal
     if template.error:
         return Unknown(template.error)
     parts: list[str] = []
@@ -83,49 +87,79 @@ def variable(state: State, name: str) -> str | Unknown:
 
     Source: src/http/ngx_http_variables.c:ngx_http_get_flushed_variable.
     """
-    if name in state.values:
-        return state.values[name]
-    if state.depth >= _MAX_DEPTH:
-        return Unknown(f'cycle while evaluating variable "{name}"')
-    state.depth += 1
+    known = state.values.get(name)
+    if known is not None:
+        return known
+    resolver = _resolvers(state.config).get(name) or _resolver(state.config, name)
     try:
-        value, keep = _work_out(state, name)
+        value = resolver.work_out(state) or ""
     except Undecided as undecided:
         return Unknown(undecided.reason)
-    finally:
-        state.depth -= 1
-    if keep:
+    if resolver.keeps and (value or name != "content_length"):
         state.values[name] = value
     return value
 
 
-def _work_out(state: State, name: str) -> tuple[str | Unknown, bool]:
-    """A variable's value, and whether nginx keeps it for the rest of the request."""
-    table = map_tables(state.config).get(name)
-    if table is not None:
-        return _map_value(state, name), not table.volatile
-    geo = geo_tables(state.config).get(name)
-    if geo is not None:
-        source = variable(state, geo.source) if geo.source else state.arrival.client
-        return (source if isinstance(source, Unknown) else geo.lookup(source)), True
-    split = split_tables(state.config).get(name)
-    if split is not None:
-        source = evaluate_text(state, split.source)
-        return (source if isinstance(source, Unknown) else split.lookup(source)), True
+class _Resolver(NamedTuple):
+    """How a variable is worked out, and whether nginx keeps the value for the rest of the request."""
+
+    work_out: Callable[[State], str | Unknown | None]
+    keeps: bool
+
+
+def _resolvers(config: Config) -> dict[str, _Resolver]:
+    """The resolvers of the variables that were asked for so far."""
+    memo = config.main.memo
+    if "resolvers" not in memo:
+        memo["resolvers"] = {}
+    return memo["resolvers"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _resolver(config: Config, name: str) -> _Resolver:
+    """Find out where a variable comes from: a table of the configuration, nginx itself, or a directive."""
+    found = _from_table(config, name) or _built_in(name) or _Resolver(partial(_declared, name=name), False)
+    _resolvers(config)[name] = found
+    return found
+
+
+def _from_table(config: Config, name: str) -> _Resolver | None:
+    """A variable that map, geo or split_clients defines."""
+    if (table := map_tables(config).get(name)) is not None:
+        return _Resolver(partial(_in_turn, name=name, work_out=partial(_map_value, table=table)), not table.volatile)
+    if (geo := geo_tables(config).get(name)) is not None:
+        return _Resolver(partial(_in_turn, name=name, work_out=partial(_geo_value, table=geo)), True)
+    if (split := split_tables(config).get(name)) is not None:
+        return _Resolver(partial(_in_turn, name=name, work_out=partial(_split_value, table=split)), True)
+    return None
+
+
+def _built_in(name: str) -> _Resolver | None:
+    """A variable that nginx itself has."""
     builtin = BUILTINS.get(name)
     if builtin is not None:
-        value = builtin(state) or ""
-        return value, is_cacheable(name) and (value != "" or name != "content_length")
+        return _Resolver(builtin, is_cacheable(name))
     for prefix, lookup in PREFIXES:
         if name.startswith(prefix) and len(name) > len(prefix):
-            return lookup(state, name[len(prefix) :]) or "", is_cacheable(prefix)
+            rest = name[len(prefix) :]
+            return _Resolver(lambda state: lookup(state, rest), is_cacheable(prefix))
     if name in RUN_TIME:
-        return Unknown(f"${name} is known only at run time"), True
-    return _declared(state, name), False
+        unknown = Unknown(f"${name} is known only at run time")
+        return _Resolver(lambda _state: unknown, True)
+    return None
 
 
-def _map_value(state: State, name: str) -> str | Unknown:
-    table = map_tables(state.config)[name]
+def _in_turn(state: State, *, name: str, work_out: Callable[[State], str | Unknown]) -> str | Unknown:
+    """A value that is made of others; nginx stops a circle of them after a hundred rounds."""
+    if state.depth >= _MAX_DEPTH:
+        return Unknown(f'cycle while evaluating variable "{name}"')
+    state.depth += 1
+    try:
+        return work_out(state)
+    finally:
+        state.depth -= 1
+
+
+def _map_value(state: State, *, table: MapTable) -> str | Unknown:
     source = evaluate_text(state, table.source)
     if isinstance(source, Unknown):
         return source
@@ -135,7 +169,17 @@ def _map_value(state: State, name: str) -> str | Unknown:
     return evaluate_text(state, hit.value) if hit.value is not None else ""
 
 
-def _declared(state: State, name: str) -> str | Unknown:
+def _geo_value(state: State, *, table: GeoTable) -> str | Unknown:
+    source = variable(state, table.source) if table.source else state.arrival.client
+    return source if isinstance(source, Unknown) else table.lookup(source)
+
+
+def _split_value(state: State, *, table: SplitClients) -> str | Unknown:
+    source = evaluate_text(state, table.source)
+    return source if isinstance(source, Unknown) else table.lookup(source)
+
+
+def _declared(state: State, *, name: str) -> str | Unknown:
     """A variable that only directives make: empty until they have run, unknown if code makes it."""
     setter = declared_variables(state.config).get(name)
     if setter is None:

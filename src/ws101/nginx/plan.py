@@ -1,0 +1,226 @@
+"""What a location does to every request that it forwards, worked out once (nginx: ngx_http_proxy_module.c).
+
+A request then only runs through the plan: what depends on the configuration alone is already there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ws101.nginx.build import Build
+from ws101.nginx.config import Placed, Scope, Unknown
+from ws101.nginx.inherit import effective, effective_all, is_on
+from ws101.nginx.locations import location_name
+from ws101.nginx.outcome import HeaderFate, Upstream
+from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
+from ws101.nginx.rewrite import own_handler
+from ws101.nginx.templates import Template, parse_template
+from ws101.nginx.tunnel import idle_timeout
+from ws101.nginx.upstreams import locate
+from ws101.text import lower
+
+__all__ = ["Field", "Plan", "governing_handler", "plan_of"]
+
+_DEFAULTS = (
+    ("Host", "$proxy_host"),
+    ("Connection", "close"),
+    ("Proxy-Connection", ""),
+    ("Content-Length", "$proxy_internal_body_length"),
+    ("Transfer-Encoding", "$proxy_internal_chunked"),
+    ("TE", ""),
+    ("Keep-Alive", ""),
+    ("Expect", ""),
+    ("Upgrade", ""),
+)
+_CACHE_DEFAULTS = ("If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "Range", "If-Range")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One header field that nginx sets.
+
+    Args:
+        name: As it is sent.
+        template: Its value; nothing is sent if it is empty.
+        text: The value as written.
+        origin: The proxy_set_header; None for a default of nginx.
+        fixed: Its fate where no request changes it; None if it is worked out for each, or never sent at all.
+        falls_back: Whether ``$proxy_host`` takes the place of an empty value (Host, from 1.31.4 on in HTTP/1.1).
+    """
+
+    name: str
+    template: Template
+    text: str
+    origin: Placed | None
+    fixed: HeaderFate | None
+    falls_back: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it sends nothing and says nothing: a default that only keeps the client's field back."""
+        return self.origin is None and self.template.is_literal and not self.text and not self.falls_back
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a location does to every request it forwards.
+
+    Args:
+        handler: The proxy_pass or its kin.
+        location: The location's name, which the URI part of proxy_pass replaces.
+        template: The URL with its variables.
+        url, upstream: Of a URL without variables.
+        fields: The header fields nginx sets, without those that send nothing.
+        taken: Every field nginx sets or keeps back, by lower-case name.
+        http_version: For the request line.
+        passes_headers, passes_body, buffers_body: proxy_pass_request_headers and so on.
+        withheld_by: The proxy_pass_request_headers that withholds.
+        method, body: proxy_method and proxy_set_body.
+        uses_captures: Whether ``$1`` stands in a field or the body.
+        idle_timeout, idle_origin: Seconds a tunnel may stay silent, and who says so.
+        unknown: What an unreadable include leaves open.
+    """
+
+    handler: Placed
+    location: str
+    template: Template
+    url: ProxyUrl | None
+    upstream: Upstream | None
+    fields: tuple[Field, ...]
+    taken: dict[str, Field]
+    http_version: str
+    passes_headers: bool
+    withheld_by: Placed | None
+    passes_body: bool
+    buffers_body: bool
+    method: Template | None
+    body: Template | None
+    uses_captures: bool
+    idle_timeout: float | None
+    idle_origin: Placed | None
+    unknown: tuple[Unknown, ...]
+
+
+def governing_handler(scope: Scope) -> tuple[Placed, Scope] | None:
+    """The handler whose settings a scope has, and the scope it stands in.
+
+    An ``if`` and a ``limit_except`` inherit it from their location; a nested location does not.
+    """
+    for level in scope.outward:
+        found = own_handler(level)
+        if found is not None:
+            return found, level
+        if level.kind not in ("if-in-location", "limit_except"):
+            return None
+    return None
+
+
+def plan_of(scope: Scope, build: Build, cached: bool) -> Plan | None:
+    """The plan of a scope; None if it forwards nothing.
+
+    Args:
+        scope: A location, or an ``if`` or ``limit_except`` in one.
+        build: The nginx.
+        cached: Whether the answer may be kept, which keeps more of the client's fields back.
+    """
+    key = ("plan", build, cached)
+    memo = scope.memo
+    if key not in memo:
+        memo[key] = _compile(scope, build, cached)
+    return memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
+    governing = governing_handler(scope)
+    if governing is None:
+        return None
+    handler, level = governing
+    unknown: list[Unknown] = []
+    template = parse_template(handler.args[0] if handler.args else "")
+    version = effective(scope, "proxy_http_version")
+    if isinstance(version.value, Unknown):
+        unknown.append(version.value)
+    http_version = f"HTTP/{version.text or build.default_http_version}"
+    fields = _fields(scope, build, cached, http_version, unknown)
+    body = _template(scope, "proxy_set_body")
+    url = _static_url(template)
+    return Plan(
+        handler=handler,
+        location=location_name(level).name if level.kind == "location" and level.opener else "",
+        template=template,
+        url=url,
+        upstream=locate(scope.config, build, url, handler) if url is not None else None,
+        fields=tuple(field for field in fields if not field.is_silent),
+        taken={lower(field.name): field for field in fields},
+        http_version=http_version,
+        passes_headers=_flag(scope, "proxy_pass_request_headers", True, unknown),
+        withheld_by=effective(scope, "proxy_pass_request_headers").origin,
+        passes_body=_flag(scope, "proxy_pass_request_body", True, unknown),
+        buffers_body=_flag(scope, "proxy_request_buffering", True, unknown),
+        method=_template(scope, "proxy_method"),
+        body=body,
+        uses_captures=any(field.template.has_captures for field in fields) or (body is not None and body.has_captures),
+        idle_timeout=idle_timeout(scope)[0],
+        idle_origin=idle_timeout(scope)[1],
+        unknown=tuple(unknown),
+    )
+
+
+def _template(scope: Scope, name: str) -> Template | None:
+    text = effective(scope, name).text
+    return None if text is None else parse_template(text)
+
+
+def _static_url(template: Template) -> ProxyUrl | None:
+    if not template.is_literal:
+        return None
+    try:
+        return parse_proxy_url(template.literal)
+    except UrlError:
+        return None
+
+
+def _flag(scope: Scope, name: str, default: bool, unknown: list[Unknown]) -> bool:
+    value = is_on(effective(scope, name), default)
+    if isinstance(value, Unknown):
+        unknown.append(value)
+        return default
+    return value
+
+
+def _fields(
+    scope: Scope, build: Build, cached: bool, http_version: str, unknown: list[Unknown]
+) -> tuple[Field, ...]:
+    """The user's fields, then the defaults whose names are free (nginx: ngx_http_proxy_init_headers)."""
+    own = effective_all(scope, "proxy_set_header")
+    if isinstance(own, Unknown):
+        unknown.append(own)
+        own = ()
+    fields = [_field(p.args[0], p.args[1], p) for p in own if len(p.args) == 2]
+    taken = {lower(field.name) for field in fields}
+    defaults = (*_DEFAULTS, *((name, "") for name in _CACHE_DEFAULTS if cached))
+    for name, value in defaults:
+        if lower(name) in taken or (name == "Proxy-Connection" and not build.does("drops_proxy_connection")):
+            continue
+        sends = name != "Connection" or build.does("sends_connection_close")
+        fields.append(_field(name, value if sends else "", None))
+    return tuple(_host_first(fields, http_version == "HTTP/1.1") if build.does("host_first") else fields)
+
+
+def _field(name: str, text: str, origin: Placed | None) -> Field:
+    template = parse_template(text)
+    fixed = None
+    if template.is_literal and text:
+        fixed = HeaderFate(name, template.literal, "default" if origin is None else "set", origin)
+    elif template.is_literal and origin is not None:
+        fixed = HeaderFate(name, "", "cleared", origin, "its value is empty")
+    return Field(name, template, text, origin, fixed)
+
+
+def _host_first(fields: list[Field], falls_back: bool) -> list[Field]:
+    """From 1.31.4 on: one Host, the last that is set, before everything else; in HTTP/1.1 never without a value."""
+    host = [field for field in fields if lower(field.name) == "host"][-1]
+    made = _field("Host", host.text, host.origin)
+    fixed = made.fixed if made.text or not falls_back else None
+    first = Field("Host", made.template, made.text, made.origin, fixed, falls_back)
+    return [first, *(field for field in fields if lower(field.name) != "host")]
