@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.live.causes import AIOHTTP, NODE_WS, SOCKET_IO
-from tests.live.staging import Missing, Parts, Site, diagnose
+from tests.live.staging import GOOD, Missing, Parts, Site, diagnose
 
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
 CONNECTION = "proxy_set_header Connection upgrade;"
@@ -105,3 +105,12 @@ def test_from_outside_the_replays_name_it_or_say_between_what_they_cannot_decide
     alike = " ".join(clause for clause in told.first["evidence"] if "answers alike" in clause)
     assert told.first["rule"] == rule or rule in alike, told.json["root_causes"]
     assert told.first["confidence"] == ("likely" if alike else "proven")
+
+
+def test_a_site_that_works_is_blamed_for_nothing(backend: tuple[Parts, int, str]) -> None:
+    told = diagnose(behind(backend, GOOD))
+    assert (told.json["verdict"], told.code) == ("works", 0), told.json["root_causes"]
+    assert {cause["level"] for cause in told.json["root_causes"]} <= {"note"}
+    from_outside = diagnose(Site(behind(backend, GOOD).url))
+    assert (from_outside.json["verdict"], from_outside.json["root_causes"]) == ("works", [])
+    assert len(from_outside.json["experiments"]) <= 7

@@ -99,7 +99,7 @@ def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
     """Every cause that speaks, in the order in which a request meets them; the last resorts only if none does."""
     configured = [_configured(finding, facts) for finding in facts.findings]
     if facts.works:
-        configured = [_by_luck(cause) for cause in configured]
+        configured = [_relieved(facts, _by_luck(cause)) for cause in configured]
     traced = from_trace(facts.predicted) if beyond.agrees(facts) and not facts.works else ()
     if any(cause.level is Level.ERROR for cause in configured):
         traced = ()
@@ -188,6 +188,15 @@ def _by_luck(cause: RootCause) -> RootCause:
         return cause
     evidence = (*cause.evidence, "the backend accepts it all the same; others would not")
     return replace(cause, level=Level.WARNING, evidence=evidence)
+
+
+def _relieved(facts: Facts, cause: RootCause) -> RootCause:
+    """A warning about plain requests, where a plain request was made and this backend does not mind."""
+    if cause.rule != "connection-always-upgrade" or not facts.equals("plain", "direct-plain"):
+        return cause
+    said = f"a plain request gets the same through nginx and straight from the backend: {facts.said('plain')}"
+    by = ("plain", "direct-plain")
+    return replace(cause, level=Level.NOTE, evidence=(*cause.evidence, said), decided_by=by)
 
 
 def _configured(finding: Finding, facts: Facts) -> RootCause:
