@@ -76,7 +76,6 @@ class Plan:
         passes_headers, passes_body, buffers_body: proxy_pass_request_headers and so on.
         withheld_by: The proxy_pass_request_headers that withholds.
         method, body: proxy_method and proxy_set_body.
-        uses_captures: Whether ``$1`` stands in a field or the body.
         idle_timeout, idle_origin: Seconds a tunnel may stay silent, and who says so.
         unknown: What an unreadable include leaves open.
     """
@@ -95,7 +94,6 @@ class Plan:
     buffers_body: bool
     method: Template | None
     body: Template | None
-    uses_captures: bool
     idle_timeout: float | None
     idle_origin: Placed | None
     unknown: tuple[Unknown, ...]
@@ -142,7 +140,6 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
         unknown.append(version.value)
     http_version = f"HTTP/{version.text or build.default_http_version}"
     fields = _fields(scope, build, cached, http_version, unknown)
-    body = _template(scope, "proxy_set_body")
     url = _static_url(template)
     return Plan(
         handler=handler,
@@ -158,8 +155,7 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
         passes_body=_flag(scope, "proxy_pass_request_body", True, unknown),
         buffers_body=_flag(scope, "proxy_request_buffering", True, unknown),
         method=_template(scope, "proxy_method"),
-        body=body,
-        uses_captures=any(field.template.has_captures for field in fields) or (body is not None and body.has_captures),
+        body=_template(scope, "proxy_set_body"),
         idle_timeout=idle_timeout(scope)[0],
         idle_origin=idle_timeout(scope)[1],
         unknown=tuple(unknown),

@@ -203,15 +203,24 @@ def _quoted_value(state: State, template: Template) -> str | Unknown:
     """A value in which captures are escaped if the client's URI was (nginx: ngx_http_script_copy_capture_code)."""
     if not template.has_captures or not (state.received.quoted_uri or state.received.plus_in_uri):
         return evaluate(state, template)
-    captures = state.captures
+    matches = state.matches
+    value = _joined(state, template)
+    if state.matches == matches or isinstance(value, Unknown):
+        return value
+    again = _joined(state, template)
+    if isinstance(again, str) and len(again) != len(value):
+        return Unknown("a map's regular expression changes a capture in the middle of the value that uses it")
+    return again
+
+
+def _joined(state: State, template: Template) -> str | Unknown:
+    """The parts of a template, captures escaped."""
     parts: list[str] = []
     for part in template.parts:
         value = evaluate(state, Template((part,)))
         if isinstance(value, Unknown):
             return value
         parts.append(escape_args(value) if isinstance(part, int) else value)
-    if state.captures is not captures:
-        return Unknown("a map's regular expression changes $1 in the middle of the value that uses it")
     return "".join(parts)
 
 

@@ -31,6 +31,7 @@ class State:
         received: The request as nginx read it.
         server: The server block that answers.
         scope: The scope whose settings rule now (nginx's ``r->loc_conf``).
+        matches: How many regular expressions have left captures.
         body_length: Of what goes upstream; None without a body.
         read_length: Of a chunked body that was read.
         discarded: Whether nginx has thrown the client's body away.
@@ -47,6 +48,7 @@ class State:
     uri: str = ""
     args: str = ""
     captures: Match | Unknown | None = None
+    matches: int = 0
     values: dict[str, str | Unknown] = field(default_factory=dict)
     depth: int = 0
     internal: bool = False

@@ -53,8 +53,22 @@ def evaluate(state: State, template: Template) -> str | Unknown:
         return template.literal
     if template.error:
         return Unknown(template.error)
+    matches = state.matches
+    value = _joined(state, template)
+    if state.matches == matches or isinstance(value, Unknown):
+        return value
+    again = _joined(state, template)
+    if isinstance(again, str) and len(again) != len(value):
+        return Unknown("a map's regular expression changes a capture in the middle of the value that uses it")
+    return again
+
+
+def _joined(state: State, template: Template) -> str | Unknown:
+    """The parts of a template, worked out from left to right.
+
+    nginx does it twice, to know the length and for the bytes; a map's regular expression may change captures between.
+    """
     parts: list[str] = []
-    captures = state.captures
     for part in template.parts:
         if isinstance(part, str):
             parts.append(part)
@@ -63,8 +77,6 @@ def evaluate(state: State, template: Template) -> str | Unknown:
         if isinstance(value, Unknown):
             return value
         parts.append(value)
-    if template.has_captures and state.captures is not captures:
-        return Unknown("a map's regular expression changes $1 in the middle of the value that uses it")
     return "".join(parts)
 
 
@@ -77,6 +89,7 @@ def _capture(state: State, number: int) -> str | Unknown:
 
 def remember_captures(state: State, match: Match) -> None:
     """Let ``$1`` and the named captures of a successful match be seen (nginx: ngx_http_regex_exec)."""
+    state.matches += 1
     state.captures = match if len(match.groups) > 1 else Match((match.groups[0],), ())
     for name, value in match.named:
         state.values[name.lower()] = value or ""
