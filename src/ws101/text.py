@@ -1,9 +1,9 @@
-"""Immutable text with byte offsets: ``Span``, ``Source``, ``Edit`` and ``apply``.
+r"""Immutable text with byte offsets: ``Span``, ``Source``, ``Edit`` and ``apply``.
 
 Configuration is decoded as latin-1, so one character is one byte: offsets, nginx's own limits and edits all count the
 same thing, and any byte sequence round-trips.  For display, and for columns, the bytes are read as UTF-8.
 
-Never use ``str.split``, ``strip``, ``lower``, ``splitlines``, ``isspace`` or the regex ``\\s`` on such text: they treat
+Never use ``str.split``, ``strip``, ``lower``, ``splitlines``, ``isspace`` or the regex ``\s`` on such text: they treat
 NBSP, 0x85 and 0x0C as blanks or line ends and change bytes above 0x7F, which nginx does not.  The helpers at the end of
 this module are byte-exact.
 """
@@ -11,7 +11,7 @@ this module are byte-exact.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ws101.errors import EditError
@@ -142,9 +142,3 @@ def printable(text: str, *, limit: int | None = None) -> str:
 def _escape(char: str) -> str:
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
-
-
-def offsets_overlap(spans: Sequence[Span]) -> bool:
-    """Whether any two spans of one file share a byte or touch at an offset."""
-    ordered = sorted(spans, key=lambda s: (s.path, s.start, s.end))
-    return any(a.path == b.path and b.start <= a.end for a, b in zip(ordered, ordered[1:], strict=False))

@@ -153,7 +153,8 @@ EXPLAIN_UNKNOWN = {
 TIMINGS = {"dns": maybe(float), "tcp": maybe(float), "tls": maybe(float), "http": maybe(float)}
 ANSWERED = Or(("backend", "nginx", "other", "nobody"))
 PROBE = {
-    "schema": "ws101/probe/1", "url": str, "probe": str, "verdict": Or(("passed", "failed", "undecided")), "class": maybe(str),
+    "schema": "ws101/probe/1", "url": str, "probe": str, "verdict": Or(("passed", "failed", "undecided")),
+    "class": maybe(str),
     "message": str, "help": maybe(str), "details": dict, "request": maybe(REQUEST),
     "response": maybe(
         {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
-from ws101.report.style import Style
+from ws101.report.style import PLAIN, Style
 from ws101.text import printable
 
 __all__ = ["Progress"]
@@ -26,7 +26,7 @@ class Progress:
     """
 
     stream: TextIO | None = None
-    style: Style = Style()
+    style: Style = PLAIN
 
     _began: float = 0.0
     _shown: bool = False

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 __all__ = ["BOUNDARIES", "Build", "Version", "parse_version"]
 
 Version = tuple[int, int, int]
+"""A version in three numbers, for example ``(1, 22, 1)``."""
 
 _CHANGES: dict[str, tuple[tuple[Version, object], ...]] = {
     "default_http_version": (((0, 0, 0), "1.0"), ((1, 29, 7), "1.1")),
@@ -51,10 +52,10 @@ BOUNDARIES: tuple[Version, ...] = (
 """One version for each range of equal behaviour: what an unknown version is compared across."""
 
 _NEEDS_WITH = frozenset(
-    "http_ssl http_v2 http_v3 http_realip http_addition http_sub http_dav http_flv http_mp4 http_gunzip http_gzip_static "
-    "http_auth_request http_random_index http_secure_link http_slice http_stub_status http_xslt http_image_filter "
-    "http_geoip http_perl stream mail stream_ssl stream_realip stream_geoip stream_ssl_preread mail_ssl http_degradation "
-    "google_perftools".split()
+    "http_ssl http_v2 http_v3 http_realip http_addition http_sub http_dav http_flv http_mp4 http_gunzip "
+    "http_gzip_static http_auth_request http_random_index http_secure_link http_slice http_stub_status http_xslt "
+    "http_image_filter http_geoip http_perl stream mail stream_ssl stream_realip stream_geoip stream_ssl_preread "
+    "mail_ssl http_degradation google_perftools".split()
 )
 """Modules that are built only when asked for; all the others are there unless ``--without-...`` names them."""
 

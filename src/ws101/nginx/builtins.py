@@ -246,6 +246,7 @@ BUILTINS: dict[str, Callable[[State], Value]] = {
     "ssl_server_name": _only_with_tls,
     "uri": lambda s: s.uri,
 }
+"""Name to function; it returns the text, None (or "") for "not found", or ``Unknown``."""
 for _pair in _EMPTY_BEFORE_THE_ANSWER.split(" "):
     _name, _, _text = _pair.partition(":")
     BUILTINS.setdefault(_name, lambda _s, text=_text: text)  # type: ignore[misc]  # a default binds the loop's text
@@ -261,3 +262,4 @@ PREFIXES: tuple[tuple[str, Callable[[State, str], Value]], ...] = (
     ("upstream_trailer_", lambda _s, _n: ""),
     ("proxy_protocol_", lambda _s, _n: Unknown("what the PROXY protocol says is known only at run time")),
 )
+"""Families of variables: the beginning of their names, and a function of the rest."""

@@ -21,7 +21,7 @@ class Setting:
     ``value`` is None where nothing sets it (nginx's default rules), ``Unknown`` where an unreadable include may set it.
     """
 
-    value: tuple[str, ...] | None | Unknown
+    value: tuple[str, ...] | Unknown | None
     origin: Placed | None = None
 
     @property

@@ -52,8 +52,8 @@ class Decision:
 class HeaderFate:
     """What became of one header field on its way to the backend.
 
-    ``fate`` is one of ``passed`` (the client's field as it came), ``set`` (by proxy_set_header), ``default`` (nginx's own
-    value), ``cleared`` (by a proxy_set_header whose value is empty), ``dropped`` (by nginx's defaults), ``ignored``
+    ``fate`` is one of ``passed`` (the client's field as it came), ``set`` (by proxy_set_header), ``default`` (nginx's
+    own value), ``cleared`` (by a proxy_set_header whose value is empty), ``dropped`` (by nginx's defaults), ``ignored``
     (nginx did not accept the field), ``withheld`` (proxy_pass_request_headers off).
     ``value`` is what is sent; "" if nothing is.
     """

@@ -29,6 +29,7 @@ HANDLERS = (
     "memcached_pass",
     "tunnel_pass",
 )
+"""The directives that hand a request to a backend."""
 _SCRIPT = frozenset(("rewrite", "return", "break", "set", "if"))
 _REDIRECTS = frozenset((301, 302, 303, 307, 308))
 _ABSOLUTE = ("http://", "https://", "$scheme")

@@ -22,8 +22,8 @@ class Variable:
 class Template:
     """A value: literal text, variables, and captures (``$1`` to ``$9``, as numbers), in order.
 
-    ``error`` is nginx's message if it refuses the text; ``args_at`` is the index of the part before which the first ``?``
-    of a rewrite's replacement stood (that ``?`` is in no part), None without one.
+    ``error`` is nginx's message if it refuses the text; ``args_at`` is the index of the part before which the first
+    ``?`` of a rewrite's replacement stood (that ``?`` is in no part), None without one.
 
     Attributes:
         is_literal: Whether nothing in it needs evaluating.

@@ -62,7 +62,7 @@ def _server_addresses(name: str) -> tuple[str, ...]:
     if lower(name[:5]) == "unix:":
         return (name,)
     tail = name.rpartition("]")[2] if name.startswith("[") else name
-    host, colon, port = name.rpartition(":") if ":" in tail else (name, "", "80")
+    host, _, port = name.rpartition(":") if ":" in tail else (name, "", "80")
     if lower(host) == "localhost":
         return (f"127.0.0.1:{port}", f"[::1]:{port}")
     return (f"{host}:{port}",)
