@@ -234,10 +234,11 @@ def _merged(known: Entry, more: Entry) -> Entry:
     )
 
 
-def _order(numbers: Mapping[str, int], entry: Entry) -> tuple[bool, int, int, int, str]:
+def _order(numbers: Mapping[str, int], entry: Entry) -> tuple[int, int, int, int, str]:
+    """The worst level first; of one level what bites first, then as written."""
     finding = entry.finding
     at = numbers.get(finding.span.path, len(numbers))
-    return finding.level is not Level.ERROR, entry.bites, at, finding.span.start, finding.code
+    return finding.level.rank, entry.bites, at, finding.span.start, finding.code
 
 
 def _suppress(

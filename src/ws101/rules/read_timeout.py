@@ -170,8 +170,7 @@ def _own_location(context: Context, aim: Aim, forwarded: Forwarded) -> tuple[Fix
         return ()
     limit = context.options.idle_timeout
     lines = copied_location(location.opener.directive, f"= {path}", {"proxy_read_timeout": f"{limit}s"})
-    title = (
-        f"give {show(path)} a location of its own, copied from {show(location.title)}, with proxy_read_timeout {limit}s"
-    )
+    pings = f"proxy_read_timeout {limit}s (a tunnel then needs a ping at least every {limit} s)"
+    title = f"give {show(path)} a location of its own, copied from {show(location.title)}, with {pings}"
     reason = f"plain requests for {path} wait up to {limit} s there, and later changes of the other must be made twice"
     return (Fix(title, (insert_before(location.opener.directive, lines),), Safety.UNSAFE, reason),)
