@@ -39,7 +39,7 @@ _BUFFERS = frozenset(
         "proxy_max_temp_file_size",
     )
 )
-_CHANGEABLE = frozenset("args limit_rate proxy_host proxy_port msie modern_browser ancient_browser".split())  # noqa: SIM905
+_CHANGEABLE = frozenset("args limit_rate proxy_host proxy_port msie modern_browser ancient_browser".split())
 _PAGE = 4096
 _LOG_OPTIONS = ("buffer=", "flush=", "gzip=", "if=")
 

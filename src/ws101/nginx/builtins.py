@@ -30,17 +30,17 @@ _ASKED_EVERY_TIME = frozenset(
 
 RUN_TIME = frozenset(
     "ancient_browser connection connection_requests connection_time connections_active connections_reading "
-    "connections_waiting connections_writing date_gmt date_local hostname invalid_referer modern_browser msec msie pid "
-    "proxy_add_via realpath_root remote_port request_body_file request_id request_length request_time secure_link "
-    "secure_link_expires session_log_id ssl_cipher ssl_ciphers ssl_curve ssl_curves ssl_protocol ssl_session_id "
-    "ssl_session_reused ssl_alpn_protocol ssl_client_cert ssl_client_escaped_cert ssl_client_fingerprint ssl_client_i_dn "
-    "ssl_client_i_dn_legacy ssl_client_raw_cert ssl_client_s_dn ssl_client_s_dn_legacy ssl_client_serial ssl_client_sigalg "
-    "ssl_client_v_end ssl_client_v_remain ssl_client_v_start ssl_client_verify ssl_early_data ssl_ech_outer_server_name "
-    "ssl_ech_status ssl_sigalg ssl_sigalgs status tcpinfo_rcv_space tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd "
-    "time_iso8601 time_local uid_got uid_reset uid_set geoip_area_code geoip_city geoip_city_continent_code "
-    "geoip_city_country_code geoip_city_country_code3 geoip_city_country_name geoip_country_code geoip_country_code3 "
-    "geoip_country_name geoip_dma_code geoip_latitude geoip_longitude geoip_org geoip_postal_code geoip_region "
-    "geoip_region_name".split()
+    "connections_waiting connections_writing date_gmt date_local hostname invalid_referer modern_browser msec msie "
+    "pid proxy_add_via realpath_root remote_port request_body_file request_id request_length request_time "
+    "secure_link secure_link_expires session_log_id ssl_cipher ssl_ciphers ssl_curve ssl_curves ssl_protocol "
+    "ssl_session_id ssl_session_reused ssl_alpn_protocol ssl_client_cert ssl_client_escaped_cert "
+    "ssl_client_fingerprint ssl_client_i_dn ssl_client_i_dn_legacy ssl_client_raw_cert ssl_client_s_dn "
+    "ssl_client_s_dn_legacy ssl_client_serial ssl_client_sigalg ssl_client_v_end ssl_client_v_remain "
+    "ssl_client_v_start ssl_client_verify ssl_early_data ssl_ech_outer_server_name ssl_ech_status ssl_sigalg "
+    "ssl_sigalgs status tcpinfo_rcv_space tcpinfo_rtt tcpinfo_rttvar tcpinfo_snd_cwnd time_iso8601 time_local "
+    "uid_got uid_reset uid_set geoip_area_code geoip_city geoip_city_continent_code geoip_city_country_code "
+    "geoip_city_country_code3 geoip_city_country_name geoip_country_code geoip_country_code3 geoip_country_name "
+    "geoip_dma_code geoip_latitude geoip_longitude geoip_org geoip_postal_code geoip_region geoip_region_name".split()
 )
 """Variables whose value only a running nginx knows."""
 

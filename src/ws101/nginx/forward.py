@@ -30,7 +30,7 @@ _key = lru_cache(maxsize=4096)(lower)
 """A field's name to look it up by; the same few names come again and again."""
 
 
-class BadGateway(Exception):  # noqa: N818  (not a failure of ours: an answer of nginx)
+class BadGateway(Exception):
     """nginx cannot make or send the request: the status it answers, and why."""
 
     def __init__(self, status: int, reason: str, origin: Placed | None) -> None:

@@ -216,9 +216,7 @@ def _keepalive_timeout(args: tuple[str, ...]) -> Reading:
     return FINE if fine else Reading('"keepalive_timeout" directive invalid value')
 
 
-_METHODS = frozenset(
-    "GET HEAD PUT POST DELETE MKCOL COPY MOVE OPTIONS PROPFIND PROPPATCH LOCK UNLOCK PATCH".split()  # noqa: SIM905
-)
+_METHODS = frozenset("GET HEAD PUT POST DELETE MKCOL COPY MOVE OPTIONS PROPFIND PROPPATCH LOCK UNLOCK PATCH".split())
 
 
 def _limit_except(args: tuple[str, ...]) -> Reading:

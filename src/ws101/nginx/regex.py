@@ -53,7 +53,7 @@ _SETS = frozenset("dDwWsS")
 _ASSERTIONS = {"b": r"\b", "A": r"\A", "z": r"\Z", "Z": r"(?=\n?\Z)"}
 
 
-class Undecided(Exception):  # noqa: N818  (not an error: an honest answer)
+class Undecided(Exception):
     """What nginx would do cannot be told here.
 
     Args:

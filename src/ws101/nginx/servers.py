@@ -40,9 +40,7 @@ __all__ = [
 
 ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 (read, never bound)
 _DEFAULT_PORT = 80
-_FLAGS = frozenset(
-    "default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split()  # noqa: SIM905
-)
+_FLAGS = frozenset("default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split())
 _OPTIONS = ("setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive=")
 _SPECIAL = frozenset("~$*.")
 _PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
