@@ -80,6 +80,12 @@ def test_the_experiments_are_listed_and_those_that_decide_can_be_seen() -> None:
     assert '✗ the same handshake without Origin: 403 Forbidden: "origin"' in lines
 
 
+def test_a_log_that_was_named_and_is_not_there_is_an_error() -> None:
+    done = ws101("diagnose", "ws://127.0.0.1:9/", "--no-conf", "--error-log", "/nonexistent/error.log")
+    assert done.code == 2
+    assert "there is no such log" in done.err
+
+
 def test_a_works_after_a_1006_asks_for_the_measurement() -> None:
     with EchoApp() as app:
         done = ws101(f"WebSocket connection to 'ws://{app.address}/' failed: code: 1006", "--no-conf")

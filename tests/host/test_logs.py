@@ -148,6 +148,14 @@ def test_a_log_that_cannot_be_read_is_said(tmp_path: Path, monkeypatch: pytest.M
     assert [doubt.reason for doubt in logs.doubts()] == [f"what {path} says: it cannot be read (Permission denied)"]
 
 
+def test_of_several_formats_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text("101 60.01 /ws\n" * 3)
+    logs = Logs.of([Log(str(path), COMBINED, ("$request_time $status", "$status $request_time $request_uri"))])
+    logs.mark(None)
+    assert [clue.rule for clue in logs.clues("/ws", 60.0)] == ["read-timeout"]
+
+
 def test_an_access_log_tells_of_tunnels_cut_at_the_timeout_and_dropped_together(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     form = "$time_iso8601 $status $request_time $request_uri"

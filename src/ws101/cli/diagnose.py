@@ -14,7 +14,7 @@ from ws101.cli.group import program_path
 from ws101.cli.inputs import Inputs, Loaded
 from ws101.cli.options import conf_option, connection_options, nginx_options, output_options
 from ws101.cli.pasted import Pasted, read_pasted
-from ws101.errors import UsageError
+from ws101.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from ws101.diagnose import Diagnosis
@@ -194,15 +194,23 @@ def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
 
 
 def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], access: tuple[str, ...]) -> Case:
-    """The logs that were named; without any, those that the configuration of this machine names."""
+    """The logs that were named; without any, those that the configuration of this machine names.
+
+    Raises:
+        InputError: If a log that was named is not there.
+    """
     from dataclasses import replace
 
-    from ws101.host.logs import Log, Logs
+    from ws101.host.logs import Log, Logs, formats_of
     from ws101.host.process import compiled, error_log_of
     from ws101.logs import COMBINED
 
     found = loaded.found if loaded else None
-    named = [*(Log(path) for path in errors), *(Log(path, COMBINED) for path in access)]
+    forms = tuple(formats_of(loaded.config).values()) if loaded else ()
+    named = [*(Log(path) for path in errors), *(Log(path, COMBINED, forms) for path in access)]
+    for log in named:
+        if not os.path.exists(log.path):  # noqa: PTH110 - a name may hold any byte
+            raise InputError("there is no such log", where=log.path, help="name a file that nginx writes")
     if named:
         return replace(case, logs=Logs.of(named))
     if loaded is None or not case.here:

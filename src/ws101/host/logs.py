@@ -21,7 +21,7 @@ from ws101.logs import COMBINED, Clue, bursts, clues_in, cut_tunnels, read_acces
 from ws101.nginx.config import Config, Scope, Unknown
 from ws101.nginx.inherit import effective_all
 
-__all__ = ["Log", "Logs", "named_logs", "read_tail"]
+__all__ = ["Log", "Logs", "formats_of", "named_logs", "read_tail"]
 
 TAIL = 256 * 1024
 """How much of a log from before the diagnosis is looked at, in bytes."""
@@ -37,10 +37,12 @@ class Log:
     Args:
         path: Where it is.
         form: The text of an access log's format; empty for an error log.
+        other_forms: Further formats that it may be written in: the one that fits most lines is taken.
     """
 
     path: str
     form: str = ""
+    other_forms: tuple[str, ...] = ()
 
 
 def named_logs(config: Config, scope: Scope | None, *, prefix: str = "", default: str = "") -> tuple[Log, ...]:
@@ -69,10 +71,16 @@ def _is_file_name(name: str) -> bool:
 
 
 def _format(config: Config, name: str) -> str:
+    return formats_of(config).get(name, COMBINED)
+
+
+def formats_of(config: Config) -> dict[str, str]:
+    """The texts of the log formats that a configuration defines, by name."""
+    found = {}
     for placed in config.http.all("log_format") if config.http is not None else ():
-        if placed.args[:1] == (name,):
-            return "".join(arg for arg in placed.args[1:] if not arg.startswith("escape="))
-    return COMBINED
+        if placed.args:
+            found[placed.args[0]] = "".join(arg for arg in placed.args[1:] if not arg.startswith("escape="))
+    return found
 
 
 class Logs:
@@ -146,7 +154,7 @@ class Logs:
 
 
 def _of_access(log: Log, text: str, target: str, timeout: float | None) -> list[Clue]:
-    entries = tuple(read_access(text, log.form))
+    entries = max((tuple(read_access(text, form)) for form in (log.form, *log.other_forms)), key=len)
     found = []
     cut = cut_tunnels(entries, timeout, target) if timeout is not None else ()
     if len(cut) > 1:
