@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["BOUNDARIES", "Build", "Version", "parse_version"]
 
@@ -106,17 +107,13 @@ class Build:
             return any(a.split("=")[0] in wanted for a in self.arguments)
         return f"--without-{name}_module" not in self.arguments
 
-    def _behaviour(self, name: str) -> object:
-        value: object = None
-        for since, new in _CHANGES[name]:
-            if self.version >= since:
-                value = new
-        return value
+    def __hash__(self) -> int:
+        return hash(self.version)
 
     @property
     def default_http_version(self) -> str:
         """proxy_http_version where nothing sets it: ``1.0``, from 1.29.7 on ``1.1``."""
-        return str(self._behaviour("default_http_version"))
+        return str(_behaviour(self.version, "default_http_version"))
 
     def does(self, name: str) -> bool:
         """Whether this version shows a behaviour of the table, for example ``host_first``.
@@ -124,7 +121,17 @@ class Build:
         Raises:
             KeyError: If the table has no such row.
         """
-        return self._behaviour(name) is True
+        return _behaviour(self.version, name) is True
+
+
+@lru_cache(maxsize=1024)
+def _behaviour(version: Version, name: str) -> object:
+    """The value of a row of the table for a version."""
+    value: object = None
+    for since, new in _CHANGES[name]:
+        if version >= since:
+            value = new
+    return value
 
 
 def parse_version(text: str) -> Version | None:

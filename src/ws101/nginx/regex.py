@@ -29,6 +29,8 @@ ENGINES: tuple[str, ...] = ("pcre2", "re") if _pcre2 is not None else ("re",)
 _MATCH_LIMIT = 1_000_000
 _LIMIT_VERB = f"(*LIMIT_MATCH={_MATCH_LIMIT})"
 _MAX_STEPS = 20_000_000
+_QUICK_STEPS = 100_000
+_DEFAULT = "both" if _pcre2 is not None else "re"
 _MAX_DEPTH = 50
 _MAX_COUNT = 100
 
@@ -105,23 +107,20 @@ class Regex:
         caseless: Whether ASCII letters match in both cases.
         names: The named groups, sorted by bytes.
         captures: How many groups there are.
-        engine: ``pcre2`` or ``re``.
+        engine: ``pcre2``, ``re`` or ``both``.
     """
 
-    __slots__ = ("_compiled", "_degree", "_indexes", "_ways", "captures", "caseless", "engine", "names", "pattern")
+    __slots__ = ("_compiled", "_degree", "_indexes", "_quick", "_ways", "captures", "caseless", "engine", "names", "pattern")
 
     def __init__(self, pattern: str, caseless: bool, engine: str) -> None:
         self.pattern = pattern
         self.caseless = caseless
         self.engine = engine
         self._ways = self._degree = 0
-        if engine == "pcre2":
-            self._compiled = _compile_pcre2(pattern, caseless)
-        else:
-            subset = _Subset(pattern)
-            flags = re.ASCII | (re.IGNORECASE if caseless or subset.caseless else 0)
-            self._compiled = re.compile(subset.text, flags)
-            self._ways, self._degree = subset.ways, subset.degree
+        self._quick: re.Pattern[str] | None = None
+        self._compiled: Any = _compile_pcre2(pattern, caseless) if engine != "re" else None
+        if engine != "pcre2":
+            self._translate(engine == "both")
         self._indexes = tuple(sorted(dict(self._compiled.groupindex).items()))
         self.names = tuple(name for name, _ in self._indexes)
         self.captures = int(self._compiled.groups)
@@ -129,14 +128,29 @@ class Regex:
     def __repr__(self) -> str:
         return f"<Regex {'~*' if self.caseless else '~'} {self.pattern}>"
 
+    def _translate(self, is_optional: bool) -> None:
+        """Compile the pattern for ``re`` too, if it is of the subset that means the same there."""
+        try:
+            subset = _Subset(self.pattern)
+        except (Undecided, RegexError):
+            if is_optional:
+                return
+            raise
+        flags = re.ASCII | (re.IGNORECASE if self.caseless or subset.caseless else 0)
+        self._quick = re.compile(subset.text, flags)
+        self._compiled = self._compiled or self._quick
+        self._ways, self._degree = subset.ways, subset.degree
+
     def search(self, subject: str) -> Match | None:
         """The first match in a subject; None if there is none.
 
         Raises:
             Undecided: The search was given up, or would take too long.
         """
-        if self.engine == "re":
-            return self._search_re(subject)
+        if self._quick is not None:
+            steps = self._ways * (len(subject) + 1) ** self._degree
+            if steps <= _QUICK_STEPS or self.engine == "re":
+                return self._search_re(self._quick, subject, steps)
         assert _pcre2 is not None
         try:
             found = self._compiled.search(subject.encode("latin-1"))
@@ -148,23 +162,23 @@ class Regex:
         groups = (whole.decode("latin-1"), *(g if g is None else g.decode("latin-1") for g in found.groups()))
         return Match(groups, tuple((name, groups[number]) for name, number in self._indexes))
 
-    def _search_re(self, subject: str) -> Match | None:
-        if self._ways * (len(subject) + 1) ** self._degree > _MAX_STEPS:
+    def _search_re(self, pattern: re.Pattern[str], subject: str, steps: int) -> Match | None:
+        if steps > _MAX_STEPS:
             raise Undecided(f'the search for "{self.pattern}" may take too long; the pcre2 package can do it')
-        found = self._compiled.search(subject)
+        found = pattern.search(subject)
         if found is None:
             return None
         groups = (found.group(0), *found.groups())
         return Match(groups, tuple((name, groups[number]) for name, number in self._indexes))
 
 
-def compile_regex(pattern: str, *, caseless: bool = False, engine: str = ENGINES[0]) -> Regex:
+def compile_regex(pattern: str, *, caseless: bool = False, engine: str = _DEFAULT) -> Regex:
     """Compile a pattern, or take it from the cache.
 
     Args:
         pattern: One latin-1 character is one byte.
         caseless: What ``~*`` says.
-        engine: One of ``ENGINES``.
+        engine: One of ``ENGINES``; or ``both``: PCRE, but ``re`` where that means the same and is quick.
 
     Raises:
         RegexError: nginx would refuse it.

@@ -393,12 +393,11 @@ def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Re
             return Refused(400, f'client sent too long header line: "{text[:64]}..."', 494)
         if text in ("", "\r"):
             return None
-        found = _HEADER.match(text)
-        if found is None:
+        line = _header_line(text)
+        if line is None:
             return _bad_header(text)
-        name, value = found[1], (found[2] or "").rstrip(" ")
-        valid = _VALID_NAME_UNDERSCORES if head.settings.underscores_in_headers else _VALID_NAME
-        is_valid = valid.fullmatch(name) is not None
+        name, value = line.name, line.value
+        is_valid = line.is_valid or (line.has_underscores and head.settings.underscores_in_headers)
         if not is_valid and head.settings.ignore_invalid_headers:
             head.dropped.append((name, _why_dropped(name)))
             continue
@@ -408,18 +407,38 @@ def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Re
         if limit is not None and len(head.headers) >= limit:
             return Refused(400, "client sent too many header lines")
         head.headers.append((name, value))
-        kind = _special(name) if is_valid else None
+        kind = line.kind if is_valid else None
         refused = _handle(head, kind, name, value) if kind is not None else None
         if refused is not None:
             return refused
     return None
 
 
+class _HeaderLine(NamedTuple):
+    """A header line's parts.
+
+    ``kind`` is the lower-case name of a field that nginx itself looks at; ``has_underscores`` tells a name that is valid
+    only with underscores_in_headers.
+    """
+
+    name: str
+    value: str
+    is_valid: bool
+    has_underscores: bool
+    kind: str | None
+
+
 @lru_cache(maxsize=4096)
-def _special(name: str) -> str | None:
-    """The lower-case name of a header field that nginx itself looks at."""
-    name = lower(name)
-    return name if name in _SPECIAL else None
+def _header_line(text: str) -> _HeaderLine | None:
+    """Read a header line, given without its LF; None if it is none.  Most requests send the same few lines."""
+    found = _HEADER.match(text)
+    if found is None:
+        return None
+    name = lower(found[1])
+    is_valid = _VALID_NAME.fullmatch(name) is not None
+    has_underscores = not is_valid and _VALID_NAME_UNDERSCORES.fullmatch(name) is not None
+    kind = name if name in _SPECIAL else None
+    return _HeaderLine(found[1], (found[2] or "").rstrip(" "), is_valid, has_underscores, kind)
 
 
 def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:

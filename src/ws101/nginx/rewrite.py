@@ -55,14 +55,18 @@ def is_redirect(status: int) -> bool:
 
 def own_handler(scope: Scope) -> Placed | None:
     """The directive directly in a scope that hands requests to a backend."""
-    return next((found for name in HANDLERS if (found := scope.first(name)) is not None), None)
+    memo = scope.memo
+    if "handler" not in memo:
+        memo["handler"] = next((found for name in HANDLERS if (found := scope.first(name)) is not None), None)
+    return memo["handler"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def script(scope: Scope) -> tuple[Placed, ...]:
     """The rewrite module's directives of a scope, in order."""
-    if "script" not in scope.memo:
-        scope.memo["script"] = tuple(p for p in scope if p.directive.name in _SCRIPT)
-    return scope.memo["script"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+    memo = scope.memo
+    if "script" not in memo:
+        memo["script"] = tuple([placed for placed in scope if placed.directive.name in _SCRIPT])
+    return memo["script"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def run_script(state: State, scope: Scope) -> Returned | None:
@@ -73,7 +77,10 @@ def run_script(state: State, scope: Scope) -> Returned | None:
     """
     if scope.opaque:
         raise Unanswerable(Unknown("a file that could not be read may rewrite or answer the request", scope.opaque[0]))
-    pending = list(reversed(script(scope)))
+    first = script(scope)
+    if not first:
+        return None
+    pending = list(reversed(first))
     while pending:
         placed = pending.pop()
         if placed.name == "if":

@@ -4,8 +4,8 @@ Theory of operation.  The phases are nginx's (src/http/ngx_http_core_module.c): 
 rewrite, access, try_files, content.  Each step either ends the request or names the step that comes next, so internal
 redirects, named locations and error pages are jumps, never recursion; nginx's own limit of ten bounds them.
 
-What only run time knows (a file, a password, an auth_request) is taken at its usual answer, and listed under ``unknown``.
-What cannot be taken either way makes the outcome ``unknown``.
+What only run time knows (a file, a password, an auth_request) is taken at its usual answer, and listed under
+``unknown``.  What cannot be taken either way makes the outcome ``unknown``.
 """
 
 from __future__ import annotations
@@ -86,7 +86,6 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
-    _note_connection(state, group)
     _note_server(state, group, chosen[-1] if chosen else first)
     return _done(state, _run(state, _first_step(state, group)))
 
@@ -118,24 +117,29 @@ def _blank(request: Request) -> Received:
     )
 
 
-def _note_connection(state: State, group: Group) -> None:
-    listen = group.listens[0] if group.listens else None
-    state.decide("connection", str(group.socket), "listen", listen)
+def _connected(group: Group) -> tuple[Decision]:
+    """The listener that took the connection, as a decision."""
+    return (Decision("connection", str(group.socket), "listen", group.listens[0] if group.listens else None),)
+
+
+def _served(group: Group, choice: Choice | None) -> tuple[Decision]:
+    """The server that answers, as a decision."""
+    if choice is None:
+        return (Decision("server", _title(group.default), "the default server of this address", group.default.opener),)
+    return (Decision("server", _title(choice.server), choice.why, choice.origin or choice.server.opener),)
 
 
 def _note_server(state: State, group: Group, choice: Choice | None) -> None:
+    state.steps += (partial(_connected, group), partial(_served, group, choice))
     if choice is None:
-        opener = group.default.opener
-        state.decide("server", _server_title(group.default), "the default server of this address", opener)
         return
     if choice.captures is not None:
         remember_captures(state, choice.captures)
     if choice.unknown is not None:
         state.wonder(choice.unknown)
-    state.decide("server", _server_title(choice.server), choice.why, choice.origin or choice.server.opener)
 
 
-def _server_title(server: Scope) -> str:
+def _title(server: Scope) -> str:
     names = [arg for placed in server.all("server_name") for arg in placed.args]
     return names[0] if names else "(no server_name)"
 
@@ -172,7 +176,8 @@ def _first_step(state: State, group: Group) -> str:
     if not state.arrival.tls or verify.text is None or lower(verify.text) == "off":
         return "server_rewrite"
     if state.arrival.sni and lower(state.arrival.sni) != state.received.host:
-        state.decide("request", "421", "the host is another than TLS was asked for, and clients are verified", verify.origin)
+        why = "the host is another than TLS was asked for, and clients are verified"
+        state.decide("request", "421", why, verify.origin)
         return "misdirected"
     if lower(verify.text) == "on":
         state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
@@ -203,12 +208,9 @@ def _find_location(state: State) -> Next:
     if found.unknown is not None:
         raise Unanswerable(found.unknown)
     scope = found.scope or state.server
-    state.steps.append(partial(_losers, found))
+    state.steps.append(partial(_located, found))
     for match in found.matches:
         remember_captures(state, match)
-    state.decide(
-        "location", scope.title if found.scope else "(none)", found.kind, scope.opener if found.scope else None
-    )
     state.scope = scope
     internal = effective(scope, "internal")
     if internal.origin is not None and not state.internal:
@@ -224,9 +226,11 @@ def _find_location(state: State) -> Next:
     return "location_rewrite"
 
 
-def _losers(found: Found) -> list[Decision]:
-    """The locations that match too but lost, as decisions."""
-    return [Decision("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener) for lost in found.lost]
+def _located(found: Found) -> list[Decision]:
+    """The locations that match too but lost, and the one that answers, as decisions."""
+    made = [Decision("location", lost.scope.title, f"lost: {lost.why}", lost.scope.opener) for lost in found.lost]
+    title, opener = (found.scope.title, found.scope.opener) if found.scope else ("(none)", None)
+    return [*made, Decision("location", title, found.kind, opener)]
 
 
 def _enter_scope(state: State) -> None:

@@ -1,8 +1,8 @@
 """Variables and the values made of them: text, or ``Unknown`` with the reason.
 
 Theory of operation.  Values are evaluated as nginx evaluates them: a variable is worked out once and kept, unless it
-is one of those that nginx asks again every time (``$uri``, ``$args``, ``volatile`` maps); a regular expression in a map sets
-``$1`` for what follows it.
+is one of those that nginx asks again every time (``$uri``, ``$args``, ``volatile`` maps); a regular expression in a map
+sets ``$1`` for what follows it.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _declared(state: State, *, name: str) -> str | Unknown:
 
 
 def declared_variables(config: Config) -> dict[str, Placed]:
-    """The variables that directives of the configuration make, besides map, geo and split_clients, by lower-case name."""
+    """The variables that directives make, besides map, geo and split_clients, by lower-case name."""
     key = "declared variables"
     if key not in config.main.memo:
         config.main.memo[key] = dict(_declarations(config))
