@@ -159,7 +159,18 @@ def fix(
     assert before is not None, "there is at least one round"
     texts = dict(now.files.texts) if isinstance(now.files, Overlay) and now is not config else {}
     kept = config.files.texts if isinstance(config.files, Overlay) else {}
+    if unsafe:
+        report = replace(report, entries=tuple(_waiting(entry, options.select) for entry in report.entries))
     return FixResult({p: t for p, t in texts.items() if kept.get(p) != t}, tuple(applied), report, before)
+
+
+def _waiting(entry: Entry, asked: frozenset[str]) -> Entry:
+    """A note's unsafe fix says how it is asked for."""
+    finding = entry.finding
+    if finding.fix is None or _is_safe(finding.fix) or _is_wanted(finding, asked):
+        return entry
+    reason = f"{finding.fix.reason}; a note's is applied only with --select {finding.rule}"
+    return replace(entry, finding=replace(finding, fix=replace(finding.fix, reason=reason)))
 
 
 def proven(report: CheckReport, options: Options, baseline: Config | None = None) -> CheckReport:

@@ -244,7 +244,11 @@ def test_a_host_set_for_the_whole_server_is_set_where_its_list_is() -> None:
 
 def test_the_unsafe_fix_of_a_note_is_applied_only_if_its_rule_is_asked_for() -> None:
     text = site(f"location /ws {{ proxy_pass http://localhost:3000; {FULL} }}")
-    assert fix_text(text, unsafe=True).texts == {}
+    held = fix_text(text, unsafe=True)
+    assert held.texts == {}
+    (finding,) = held.report.findings
+    assert finding.fix is not None
+    assert finding.fix.reason.endswith("only with --select localhost-ipv6")
     asked = fix_text(text, unsafe=True, select=frozenset({"localhost-ipv6"}))
     assert "http://127.0.0.1:3000;" in asked.texts["nginx.conf"]
 
