@@ -24,6 +24,7 @@ from tools.fidelity.wire import Wire
 from ws101.host.binary import all_nginx
 from ws101.nginx import (
     access,
+    bodies,
     build,
     builtins,
     config,
@@ -32,6 +33,7 @@ from ws101.nginx import (
     locations,
     maps,
     names,
+    plan,
     requests,
     rewrite,
     servers,
@@ -227,9 +229,9 @@ def _from_any_outer_level(true: Any, scope: Any) -> Any:
     return next((found for level in scope.outward if level.kind != "server" and (found := true(level))), None)
 
 
-def _passes_cleared(true: Any, state: Any, plan: Any, name: str, value: str) -> Any:
-    fate = true(state, plan, name, value)
-    sent = plan.taken.get(name.lower())
+def _passes_cleared(true: Any, state: Any, made: Any, name: str, value: str, unknown: Any) -> Any:
+    fate = true(state, made, name, value, unknown)
+    sent = made.taken.get(name.lower())
     return replace(fate, fate="passed", value=value) if sent is not None and not sent.text else fate
 
 
@@ -247,7 +249,8 @@ def _forgets_the_status(true: Any, state: Any, page: Any, status: int) -> Any:
 
 
 def _access_backwards(true: Any, scope: Any) -> Any:
-    return tuple(reversed(true(scope)))
+    rules, unread = true(scope)
+    return tuple(reversed(rules)), unread
 
 
 def _host_with_port(true: Any, state: Any) -> Any:
@@ -268,14 +271,14 @@ def _shortest_wildcard(self: Any, name: str) -> Any:
     return next((self._heads[end][0] for end in reversed(ends) if end in self._heads), None)
 
 
-def _never_cached(true: Any, state: Any, name: str) -> Any:
-    value, _ = true(state, name)
-    return value, False
+def _never_cached(true: Any, seen: Any, name: str) -> Any:
+    variables._resolvers(seen)[name] = true(seen, name)._replace(keeps=False)
+    return variables._resolvers(seen)[name]
 
 
-def _always_cached(true: Any, state: Any, name: str) -> Any:
-    value, _ = true(state, name)
-    return value, True
+def _always_cached(true: Any, seen: Any, name: str) -> Any:
+    variables._resolvers(seen)[name] = true(seen, name)._replace(keeps=True)
+    return variables._resolvers(seen)[name]
 
 
 def _with_more_rounds(true: Any, state: Any, step: str) -> Any:
@@ -301,9 +304,9 @@ def _as_written(uri: str, *_more: Any) -> Any:
 
 
 SABOTAGES: dict[str, Sabotage] = {
-    "header fields of outer levels are merged": around(forward, "effective_all", _merged),
-    "header fields are not inherited": around(forward, "effective_all", _innermost_only),
-    "settings are not inherited": around(forward, "effective", lambda true, s, n: true(s, n) if s.all(n) else inherit._UNSET),
+    "header fields of outer levels are merged": around(plan, "effective_all", _merged),
+    "header fields are not inherited": around(plan, "effective_all", _innermost_only),
+    "settings are not inherited": around(plan, "effective", lambda true, s, n: true(s, n) if s.all(n) else inherit._UNSET),
     "HTTP/1.0 stays the default": behaves("default_http_version", "1.0"),
     "HTTP/1.1 was always the default": behaves("default_http_version", "1.1"),
     "Connection: close stays the default": behaves("sends_connection_close", True),
@@ -315,12 +318,12 @@ SABOTAGES: dict[str, Sabotage] = {
     "hosts are never strict": behaves("strict_host", False),
     "hosts were always strict": behaves("strict_host", True),
     "a comma always begins a cookie": behaves("cookies_by_semicolon_alone", False),
-    "Upgrade passes by default": without(forward, "_DEFAULTS", tuple(d for d in forward._DEFAULTS if d[0] != "Upgrade")),
-    "TE passes by default": without(forward, "_DEFAULTS", tuple(d for d in forward._DEFAULTS if d[0] != "TE")),
+    "Upgrade passes by default": without(plan, "_DEFAULTS", tuple(d for d in plan._DEFAULTS if d[0] != "Upgrade")),
+    "TE passes by default": without(plan, "_DEFAULTS", tuple(d for d in plan._DEFAULTS if d[0] != "TE")),
     "defaults come before the user's fields": around(
-        forward, "_fields", lambda true, *a: tuple(sorted(true(*a), key=lambda f: f.origin is not None))
+        plan, "_fields", lambda true, *a: tuple(sorted(true(*a), key=lambda f: f.origin is not None))
     ),
-    "an emptied field lets the client's pass": around(forward, "_client_field", _passes_cleared),
+    "an emptied field lets the client's pass": around(forward, "_kept_back", _passes_cleared),
     "an upgrade is tunnelled over HTTP/1.0 too": around(
         forward, "handshake_faults", lambda true, _version, *more: true("HTTP/1.1", *more)
     ),
@@ -336,7 +339,9 @@ SABOTAGES: dict[str, Sabotage] = {
     ),
     "the body's length is not sent": entry(builtins.BUILTINS, "proxy_internal_body_length", lambda _true, _state: ""),
     "the cache changes no field": without(forward, "_caches", lambda _state: False),
-    "the limit of a body is ignored": without(forward, "body_limit", lambda _scope: (None, None)),
+    "the limit of a body is ignored": both(
+        without(bodies, "body_limit", lambda _scope: (None, None)), without(trace, "body_limit", lambda _scope: (None, None))
+    ),
     "maps look at case": without(maps, "lower", lambda text: text),
     "a map's patterns come before its keys": around(maps.MapTable, "lookup", _regexes_first),
     "a map's patterns see empty values": around(maps.MapTable, "lookup", _empty_reaches_regexes),
@@ -351,7 +356,7 @@ SABOTAGES: dict[str, Sabotage] = {
         locations, "auto_redirect", lambda true, s: true(s) or any(map(true_pass, s.children("if")))
     ),
     "a nested location inherits proxy_pass": both(
-        around(trace, "own_handler", _from_any_outer_level), around(forward, "own_handler", _from_any_outer_level)
+        around(trace, "own_handler", _from_any_outer_level), around(plan, "own_handler", _from_any_outer_level)
     ),
     "rewrite drops the arguments": around(rewrite, "_change_uri", _drops_args),
     "rewrite keeps the arguments in spite of ?": around(rewrite, "_change_uri", _keeps_args),
@@ -367,7 +372,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "error pages have error pages": around(trace, "_finish", _with_state(error_page=False)),
     "access rules are read backwards": around(access, "_address_rules", _access_backwards),
     "satisfy is always all": around(access, "lower", lambda true, text: true(text).replace("any", "all")),
-    "passwords are not asked for": without(access, "_by_password", lambda _state: False),
+    "passwords are not asked for": without(access, "_by_password", lambda _state, _gate: False),
     "ports are not shown in redirects": around(
         trace, "_absolute", lambda true, s, loc: true(s, loc).replace(f":{s.arrival.port}/", "/")
     ),
@@ -383,14 +388,14 @@ SABOTAGES: dict[str, Sabotage] = {
     "internal holds for its own level alone": around(
         trace, "effective", lambda true, s, n: true(s, n) if n != "internal" or s.all(n) else inherit._UNSET
     ),
-    "what return throws away stays": around(forward, "_body", _with_state(discarded=False)),
+    "what return throws away stays": around(forward, "body_of", _with_state(discarded=False)),
     "a cleared URI flag comes back by a named location": around(forward, "_target", _with_state(valid_location=False)),
     "try_files runs in an if too": entry(trace._STEPS, "try_files", _in_the_location),
     "a Location is forgotten": around(trace, "_end", _with_state(location=None)),
     "TLS names pick no server": around(trace, "trace", lambda true, c, a, b: true(c, replace(a, sni=None), b)),
     "geo takes the least specific network": without(maps.GeoTable, "lookup", lambda self, _value: "D"),
-    "variables are worked out at each use": around(variables, "_work_out", _never_cached),
-    "variables are worked out once": around(variables, "_work_out", _always_cached),
+    "variables are worked out at each use": around(variables, "_resolver", _never_cached),
+    "variables are worked out once": around(variables, "_resolver", _always_cached),
 }
 
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Scope, Unknown
-from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex
+from ws101.nginx.regex import Match, Regex, RegexError, Undecided, compile_regex
 
 __all__ = [
     "Candidate",
@@ -97,6 +97,13 @@ class Found:
         return tuple(_lost(self))
 
 
+class _Pattern(NamedTuple):
+    """A location's regular expression, or why it cannot be told what it matches."""
+
+    scope: Scope
+    regex: Regex | Unknown
+
+
 @dataclass(slots=True, eq=False)
 class _Level:
     """The locations that stand directly in one scope, indexed."""
@@ -107,7 +114,7 @@ class _Level:
     parents: list[int]
     noregex: list[bool]
     slashless: dict[str, Scope]
-    regexes: list[tuple[Scope, str, bool]]
+    regexes: list[_Pattern]
     named: dict[str, Scope]
 
     def longest(self, uri: str) -> int:
@@ -215,17 +222,30 @@ def _come_back(way: list[_Step], uri: str, doubts: list[Unknown]) -> tuple[Scope
     for step in reversed(way):
         if not step.tried:
             continue
-        for scope, pattern, caseless in step.level.regexes:
-            try:
-                found = compile_regex(pattern, caseless=caseless).search(uri)
-            except Undecided as error:
-                doubts.append(Unknown(error.reason, scope.opener))
-            except RegexError as error:
-                doubts.append(Unknown(error.message, scope.opener))
-            else:
-                if found is not None:
-                    return scope, found
+        for pattern in step.level.regexes:
+            found = _searched(pattern, uri)
+            if isinstance(found, Unknown):
+                doubts.append(found)
+            elif found is not None:
+                return pattern.scope, found
     return None
+
+
+def _searched(pattern: _Pattern, uri: str) -> Match | Unknown | None:
+    """What a location's regular expression makes of a URI; ``Unknown`` where that cannot be told."""
+    if isinstance(pattern.regex, Unknown):
+        return pattern.regex
+    try:
+        return pattern.regex.search(uri)
+    except Undecided as undecided:
+        return Unknown(undecided.reason, pattern.scope.opener)
+
+
+def _pattern(scope: Scope, head: LocationName) -> _Pattern:
+    try:
+        return _Pattern(scope, compile_regex(head.name, caseless=head.modifier == "~*"))
+    except (Undecided, RegexError) as error:
+        return _Pattern(scope, Unknown(str(error), scope.opener))
 
 
 def _doubt(scope: Scope) -> Unknown:
@@ -242,13 +262,13 @@ def _level(scope: Scope) -> _Level:
 def _index(scope: Scope) -> _Level:
     exact: dict[str, Scope] = {}
     prefixes: dict[str, tuple[Scope, bool]] = {}
-    regexes: list[tuple[Scope, str, bool]] = []
+    regexes: list[_Pattern] = []
     named: dict[str, Scope] = {}
     slashless: dict[str, Scope] = {}
     for inner in scope.config.locations(scope):
         head = location_name(inner)
         if head.is_regex:
-            regexes.append((inner, head.name, head.modifier == "~*"))
+            regexes.append(_pattern(inner, head))
         elif head.modifier == "@":
             named.setdefault(head.name, inner)
         elif head.modifier == "=":
@@ -284,9 +304,9 @@ def _lost(found: Found) -> Iterator[Candidate]:
             if level.scopes[at] is not found.scope:
                 yield Candidate(level.scopes[at], _why_prefix_lost(found, level, longest, at, winner))
             at = level.parents[at]
-        for scope, pattern, caseless in level.regexes:
-            if scope is not found.scope and _matches(pattern, caseless, found._uri):
-                yield Candidate(scope, _why_regex_lost(found, step, winner))
+        for pattern in level.regexes:
+            if pattern.scope is not found.scope and isinstance(_searched(pattern, found._uri), Match):
+                yield Candidate(pattern.scope, _why_regex_lost(found, step, winner))
 
 
 def _why_prefix_lost(found: Found, level: _Level, longest: int, at: int, winner: str) -> str:
@@ -307,13 +327,6 @@ def _why_regex_lost(found: Found, step: _Step, winner: str) -> str:
     if not step.tried:
         return f'"^~ {step.level.names[step.prefix]}" keeps regular expressions from being tried'
     return f"{winner} is found first"
-
-
-def _matches(pattern: str, caseless: bool, uri: str) -> bool:
-    try:
-        return compile_regex(pattern, caseless=caseless).search(uri) is not None
-    except (Undecided, RegexError):
-        return False
 
 
 def _words(scope: Scope | None) -> str:

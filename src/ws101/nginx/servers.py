@@ -12,6 +12,7 @@ src/http/ngx_http_core_module.c (ngx_http_core_listen, ngx_http_core_server_name
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from collections.abc import Iterator
@@ -458,6 +459,7 @@ def _on_ports(addresses: tuple[str | None, ...], text: str) -> tuple[Socket, ...
     return tuple(Socket(a, port) for port in range(first, last + 1) for a in addresses if a is not None)
 
 
+@functools.lru_cache(maxsize=4096)
 def _plain_address(text: str) -> str | None:
     """An IP address in its usual spelling; None if it is none."""
     if lower(text) == "localhost":

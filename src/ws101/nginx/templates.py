@@ -29,6 +29,7 @@ class Template:
         is_literal: Whether nothing in it needs evaluating.
         has_captures: Whether ``$1`` to ``$9`` stand in it.
         literal: The text of a literal template.
+        only: The name of the variable, where the template is one variable and nothing else.
     """
 
     parts: tuple[str | Variable | int, ...]
@@ -37,9 +38,12 @@ class Template:
     is_literal: bool = field(init=False, compare=False)
     has_captures: bool = field(init=False, compare=False)
     literal: str = field(init=False, compare=False)
+    only: str | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "is_literal", all(isinstance(part, str) for part in self.parts) and not self.error)
+        only = self.parts[0] if len(self.parts) == 1 else None
+        object.__setattr__(self, "only", only.name if isinstance(only, Variable) else None)
         object.__setattr__(self, "has_captures", any(isinstance(part, int) for part in self.parts))
         object.__setattr__(self, "literal", "".join(part for part in self.parts if isinstance(part, str)))
 

@@ -119,7 +119,7 @@ def _blank(request: Request) -> Received:
 
 def _connected(group: Group) -> tuple[Decision]:
     """The listener that took the connection, as a decision."""
-    return (Decision("connection", str(group.socket), "listen", group.listens[0] if group.listens else None),)
+    return (Decision("connection", str(group.socket), "listen", _first_listen(group)),)
 
 
 def _served(group: Group, choice: Choice | None) -> tuple[Decision]:
@@ -154,12 +154,16 @@ class _Unspoken(NamedTuple):
 
 def _unspoken(group: Group, arrival: Arrival, build: Build) -> _Unspoken | None:
     """What goes wrong before HTTP/1: TLS to a listener without it, HTTP/2 alone without TLS."""
-    listen = group.listens[0] if group.listens else None
     if arrival.tls and not group.ssl:
-        return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", listen))
+        return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", _first_listen(group)))
     if group.http2 and not group.ssl and not build.does("h2_listener_serves_http1"):
-        return _Unspoken("closed", None, ("this version serves only HTTP/2 on a cleartext http2 listener", listen))
+        why = "this version serves only HTTP/2 on a cleartext http2 listener"
+        return _Unspoken("closed", None, (why, _first_listen(group)))
     return None
+
+
+def _first_listen(group: Group) -> Placed | None:
+    return group.listens[0] if group.listens else None
 
 
 def _first_step(state: State, group: Group) -> str:

@@ -49,6 +49,8 @@ def evaluate_text(state: State, text: str) -> str | Unknown:
 
 def evaluate(state: State, template: Template) -> str | Unknown:
     """The value of a template (nginx: ngx_http_complex_value)."""
+    if template.only is not None:
+        return variable(state, template.only)
     if template.is_literal:
         return template.literal
     if template.error:
