@@ -42,6 +42,8 @@ from ws101.nginx import (
 )
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
+from ws101.nginx.targets import UriParts
+from ws101.syntax import parse
 
 DRAWN = 60
 
@@ -77,7 +79,7 @@ def recordings() -> tuple[Recording, ...]:
     return tuple(made)
 
 
-_parse = functools.cache(config.parse)
+_parse = functools.cache(parse)
 
 
 def contradicted(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
@@ -222,7 +224,7 @@ def _keeps_captures(true: Any, state: Any, *more: Any, **named: Any) -> bool:
 
 
 def _first_if_wins(true: Any, state: Any, placed: Any) -> bool:
-    return state.scope.kind != "if-in-location" and true(state, placed)
+    return state.scope.kind != "if-in-location" and bool(true(state, placed))
 
 
 def _from_any_outer_level(true: Any, scope: Any) -> Any:
@@ -300,7 +302,7 @@ def _in_the_location(true: Any, state: Any) -> Any:
 
 def _as_written(uri: str, *_more: Any) -> Any:
     path, _, args = uri.partition("?")
-    return requests.UriParts(path, args, False)
+    return UriParts(path, args, False)
 
 
 SABOTAGES: dict[str, Sabotage] = {

@@ -118,7 +118,9 @@ class Regex:
         self.engine = engine
         self._ways = self._degree = 0
         self._quick: re.Pattern[str] | None = None
-        self._compiled: Any = _compile_pcre2(pattern, caseless) if engine != "re" else None
+        self._compiled: Any = None
+        if engine != "re":
+            self._compiled = _compile_pcre2(pattern, caseless)
         if engine != "pcre2":
             self._translate(engine == "both")
         self._indexes = tuple(sorted(dict(self._compiled.groupindex).items()))

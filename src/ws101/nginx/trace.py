@@ -77,8 +77,8 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
 
     default = first.server if first else group.default
     if unspoken := _unspoken(group, arrival, build):
-        step = ("connection", unspoken.kind, *unspoken.why)
-        return Trace(arrival, (step,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
+        refusal = ("connection", unspoken.kind, *unspoken.why)
+        return Trace(arrival, (refusal,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
     received = read_request(arrival.request, build, client_settings(default, build), choose)
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
