@@ -10,6 +10,10 @@ import click
 import pytest
 
 from tests.cli import guarding, support
+from tests.cli.test_logs import LOGS
+from tests.cli.test_tap import EVENT
+from tests.cli.test_verify import VERIFY
+from tests.host.test_many import MANY
 from ws101.cli.group import command_line
 from ws101.nginx.outcome import Outcome
 from ws101.probes.core import FAILURES
@@ -26,6 +30,10 @@ SHAPES: dict[str, object] = {
     "ws101/seal/1": guarding.SEAL,
     "ws101/drift/1": guarding.DRIFT,
     "ws101/diff/1": guarding.DIFF,
+    "ws101/verify/1": VERIFY,
+    "ws101/tap/1": EVENT,
+    "ws101/many/1": MANY,
+    "ws101/logs/1": LOGS,
 }
 CONTEXT = click.Context(command_line)
 NAMES = command_line.list_commands(CONTEXT)

@@ -60,7 +60,7 @@ def examples() -> list[str]:
     texts += [import_module(f"ws101.cli.{name}").command.help or "" for name in THERE]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     parts = [part.strip() for line in lines for part in line.split(" | ")]
-    return [part.split("   ")[0] for part in parts if part.removeprefix("sudo ").startswith("ws101 ")]
+    return [part.split("   ")[0].split(" > ")[0] for part in parts if part.removeprefix("sudo ").startswith("ws101 ")]
 
 
 def test_there_are_examples() -> None:

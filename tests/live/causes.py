@@ -726,9 +726,11 @@ def _tunnel(site: Site) -> socket.socket:
         f"GET /{path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
-    sock.sendall(request.encode())
-    answer = sock.recv(4096)
-    if not answer.startswith(b"HTTP/1.1 101"):
-        sock.close()
-        raise ConnectionError(answer[:40].decode("latin-1"))
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(sock)
+        sock.sendall(request.encode())
+        answer = sock.recv(4096)
+        if not answer.startswith(b"HTTP/1.1 101"):
+            raise ConnectionError(answer[:40].decode("latin-1"))
+        opened.pop_all()
     return sock

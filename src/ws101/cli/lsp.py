@@ -13,9 +13,12 @@ __all__ = ["command"]
 @click.option("--nginx", "nginx", metavar="PATH", help="The nginx program to ask for its version.")
 @click.option("--nginx-version", metavar="V", help="Read configurations as this version does: 1.22.1.")
 def command(*, nginx: str | None, nginx_version: str | None) -> int:
-    """Check while you type: a language server for editors, on standard input and output.
+    r"""Check while you type: a language server for editors, on standard input and output.
 
     Findings and what nginx refuses are marked, hovering tells what nginx does with a WebSocket, fixes are offered.
+
+    \b
+    ws101 lsp
     """
     from ws101.cli.inputs import Inputs
 

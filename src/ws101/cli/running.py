@@ -41,6 +41,8 @@ def run(args: Sequence[str] | None) -> int:
 
 def _notice(console: Console, given: list[str]) -> None:
     """Say that a change was interrupted, whatever command is run; nothing is read if none was ever made."""
+    if not given or {"-h", "--help", "--version"} & {*given}:
+        return
     from ws101.host.state import state_folder
 
     with contextlib.suppress(OSError):
