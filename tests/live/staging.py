@@ -39,7 +39,7 @@ GOOD = (
 NAME = "shop.example"
 
 
-class Missing(Exception):  # noqa: N818 - it is no error
+class Missing(Exception):
     """A real part that this machine does not have."""
 
 

@@ -1,4 +1,4 @@
-"""A sample of drawn configurations and requests, on every real nginx and in the model; `make fidelity` draws many more."""
+"""A sample of drawn configurations and requests, on every real nginx and in the model; `make fidelity` draws more."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tools.fidelity.batch import Batch
 from tools.fidelity.conf import Node, node, render, smaller, walk
 from tools.fidelity.draw import draw_sample
 from tools.fidelity.run import run
-from tools.fidelity.shrink import judge, shrink
 from tools.fidelity.sample import Ask, Sample
+from tools.fidelity.shrink import judge, shrink
 from tools.fidelity.wire import Wire, is_handshake
 from ws101.host.binary import NginxBinary, all_nginx
 from ws101.http1 import Request
-from ws101.nginx import forward
+from ws101.nginx import plan
 from ws101.syntax import parse
 from ws101.text import Source
 
@@ -66,7 +66,9 @@ def test_a_smaller_tree_has_one_directive_less() -> None:
 def test_a_wrong_model_is_caught_and_cut_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The harness itself: a planted fault gives a counterexample without anything that does not matter."""
     binary = all_nginx()[0]
-    location = node("location", "/", block=[node("proxy_pass", "http://__B0__"), node("proxy_set_header", "Upgrade", "x")])
+    location = node(
+        "location", "/", block=[node("proxy_pass", "http://__B0__"), node("proxy_set_header", "Upgrade", "x")]
+    )
     noise = node("location", "/noise", block=[node("return", "204")])
     server = node("server", block=[node("listen", "__ADDR__:__PORT__"), noise, location])
     ask = Ask(Request("GET", "/far/away?x=y", "HTTP/1.1", (("Host", "a.test"), ("X-Noise", "1"))))
@@ -75,7 +77,7 @@ def test_a_wrong_model_is_caught_and_cut_down(tmp_path: Path, monkeypatch: pytes
     try:
         with Batch(binary, wire, [sample]) as batch:
             assert [judged.differences for judged in judge(batch)] == [()]
-        monkeypatch.setattr(forward, "effective_all", lambda _scope, _name: ())
+        monkeypatch.setattr(plan, "effective_all", lambda _scope, _name: ())
         with Batch(binary, wire, [sample]) as batch:
             (judged,) = judge(batch)
             small = shrink(judged, binary, wire)
@@ -83,7 +85,11 @@ def test_a_wrong_model_is_caught_and_cut_down(tmp_path: Path, monkeypatch: pytes
         wire.close()
     assert [difference.what for difference in small.differences] == ["bytes"]
     assert {item.name for item in walk(small.sample.servers)} == {
-        "server", "listen", "location", "proxy_pass", "proxy_set_header"
+        "server",
+        "listen",
+        "location",
+        "proxy_pass",
+        "proxy_set_header",
     }
     (asked,) = small.sample.asks
     assert asked.request.target == "/"
@@ -112,7 +118,8 @@ def _answering(*lines: Node) -> Sample:
 
 
 HANDSHAKE = (
-    "GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: a, Upgrade\r\nSec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    "GET / HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: a, Upgrade\r\n"
+    "Sec-WebSocket-Key: k\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 
 

@@ -231,8 +231,9 @@ def _from_any_outer_level(true: Any, scope: Any) -> Any:
     return next((found for level in scope.outward if level.kind != "server" and (found := true(level))), None)
 
 
-def _passes_cleared(true: Any, state: Any, made: Any, name: str, value: str, unknown: Any) -> Any:
-    fate = true(state, made, name, value, unknown)
+def _passes_cleared(true: Any, state: Any, made: Any, *field: Any) -> Any:
+    name, value, _ = field
+    fate = true(state, made, *field)
     sent = made.taken.get(name.lower())
     return replace(fate, fate="passed", value=value) if sent is not None and not sent.text else fate
 
@@ -308,7 +309,9 @@ def _as_written(uri: str, *_more: Any) -> Any:
 SABOTAGES: dict[str, Sabotage] = {
     "header fields of outer levels are merged": around(plan, "effective_all", _merged),
     "header fields are not inherited": around(plan, "effective_all", _innermost_only),
-    "settings are not inherited": around(plan, "effective", lambda true, s, n: true(s, n) if s.all(n) else inherit._UNSET),
+    "settings are not inherited": around(
+        plan, "effective", lambda true, s, n: true(s, n) if s.all(n) else inherit._UNSET
+    ),
     "HTTP/1.0 stays the default": behaves("default_http_version", "1.0"),
     "HTTP/1.1 was always the default": behaves("default_http_version", "1.1"),
     "Connection: close stays the default": behaves("sends_connection_close", True),
@@ -330,7 +333,9 @@ SABOTAGES: dict[str, Sabotage] = {
         forward, "handshake_faults", lambda true, _version, *more: true("HTTP/1.1", *more)
     ),
     "a body is no obstacle": around(
-        forward, "handshake_faults", lambda true, v, m, f, _length: true(v, m, tuple(h for h in f if h.name != "Content-Length"), 0)
+        forward,
+        "handshake_faults",
+        lambda true, v, m, f, _length: true(v, m, tuple(h for h in f if h.name != "Content-Length"), 0),
     ),
     "proxy_pass's URI is always prefixed": around(forward, "_target", _with_state(valid_location=True)),
     "the raw URI is always sent": around(forward, "_target", _with_state(valid_unparsed_uri=True)),
@@ -342,7 +347,8 @@ SABOTAGES: dict[str, Sabotage] = {
     "the body's length is not sent": entry(builtins.BUILTINS, "proxy_internal_body_length", lambda _true, _state: ""),
     "the cache changes no field": without(forward, "_caches", lambda _state: False),
     "the limit of a body is ignored": both(
-        without(bodies, "body_limit", lambda _scope: (None, None)), without(trace, "body_limit", lambda _scope: (None, None))
+        without(bodies, "body_limit", lambda _scope: (None, None)),
+        without(trace, "body_limit", lambda _scope: (None, None)),
     ),
     "maps look at case": without(maps, "lower", lambda text: text),
     "a map's patterns come before its keys": around(maps.MapTable, "lookup", _regexes_first),
@@ -395,7 +401,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "try_files runs in an if too": entry(trace._STEPS, "try_files", _in_the_location),
     "a Location is forgotten": around(trace, "_end", _with_state(location=None)),
     "TLS names pick no server": around(trace, "trace", lambda true, c, a, b: true(c, replace(a, sni=None), b)),
-    "geo takes the least specific network": without(maps.GeoTable, "lookup", lambda self, _value: "D"),
+    "geo takes the least specific network": without(maps.GeoTable, "lookup", lambda _self, _value: "D"),
     "variables are worked out at each use": around(variables, "_resolver", _never_cached),
     "variables are worked out once": around(variables, "_resolver", _always_cached),
 }

@@ -116,7 +116,10 @@ class Batch:
         common["__PASS__"] = f"{self._folder}/password"
         self._preamble = filled(render(preamble, 4) + _SETTINGS + _tls(self._folder), common)
         self.placed = [
-            Placed(sample, common | _own_places(sample, number, f"127.{1 + first % 120}.{second}.{number + 1}", self._folder))
+            Placed(
+                sample,
+                common | _own_places(sample, number, f"127.{1 + first % 120}.{second}.{number + 1}", self._folder),
+            )
             for number, sample in enumerate(samples)
         ]
         self._nginx: Nginx | None = None

@@ -21,8 +21,8 @@ A file is a sentence about what it shows, then sections::
     the client gets 200
 
 ``--- expect`` without versions holds for all.  Versions that no real nginx here has are asked of the model alone.
-``--- ask`` may name ``to PLACE``, ``from ADDRESS``, ``tls`` and ``sni NAME``; ``--- needs MODULE`` keeps builds out that
-lack it.  Bytes that are not printable stand as ``\\xNN``.
+``--- ask`` may name ``to PLACE``, ``from ADDRESS``, ``tls`` and ``sni NAME``; ``--- needs MODULE`` keeps builds out
+that lack it.  Bytes that are not printable stand as ``\\xNN``.
 
 ``python -m tools.fidelity.cases FILE...`` writes what every real nginx within reach does (and the model, for 1.30.4 and
 1.31.4) into the files, to be read and judged by a person.
@@ -35,6 +35,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tools.fidelity.batch import Batch, Pair
@@ -154,7 +155,7 @@ def _ask(words: list[str], text: str) -> Ask:
     first, *lines = head.split("\n")
     method, target, version = first.split(" ")[0], first[first.find(" ") + 1 : first.rfind(" ")], first.split(" ")[-1]
     fields = tuple((name, value) for name, _, value in (line.partition(": ") for line in lines))
-    options = dict(zip(words, words[1:], strict=False))
+    options = dict(pairwise(words))
     body = body.replace("\n", "\r\n") if "chunked" in head else body
     body += "\r\n\r\n" if "chunked" in head else ""
     request = Request(method, target, version, fields, body)
@@ -179,7 +180,9 @@ def answers(binary: NginxBinary, cases: Sequence[Case], folder: Path) -> Iterato
                     question = next(q for q in case.questions if q.ask is pair.ask)
                     answer = trace(batch.config, pair.arrival, build)
                     others = {
-                        version: described(trace(batch.config, pair.arrival, Build(parse_version(version) or (0, 0, 0))), pair)
+                        version: described(
+                            trace(batch.config, pair.arrival, Build(parse_version(version) or (0, 0, 0))), pair
+                        )
                         for version in MODEL_ONLY
                     }
                     yield Answered(case, question, _real(pair, answer), described(answer, pair), others)
@@ -240,7 +243,9 @@ def _would_get(answer: Trace, outcome: Outcome) -> str:
     forwarded = outcome.forwarded
     tunnel = bool(forwarded and forwarded.tunnel) and has_upgrade(answer.arrival.request)
     status = outcome.status or (101 if tunnel else 200)
-    return f"{status}{' and a tunnel' if tunnel else ''}" + (f", Location: {outcome.location}" if outcome.location else "")
+    return f"{status}{' and a tunnel' if tunnel else ''}" + (
+        f", Location: {outcome.location}" if outcome.location else ""
+    )
 
 
 def _answer(status: int | None, location: str | None, text: str | None) -> str:
@@ -270,7 +275,10 @@ def _record(paths: Sequence[Path]) -> None:
                 by_version = found.setdefault((answered.case.path, number), {})
                 by_version |= {binary.build.number: answered.nginx} | answered.others
                 if answered.nginx != answered.model:
-                    print(f"{answered.case.path.name} {binary.build.number}\nNGINX {answered.nginx}\nMODEL {answered.model}\n")
+                    print(
+                        f"{answered.case.path.name} {binary.build.number}\n"
+                        f"NGINX {answered.nginx}\nMODEL {answered.model}\n"
+                    )
     for case in cases:
         case.path.write_text(_written(case, found), encoding="ascii")
 

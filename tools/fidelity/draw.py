@@ -105,10 +105,8 @@ class Drawing:
         self.needs.add("http_geo")
         name = "g0__N__"
         lines = [node("default", "D")] if dice.chance(70) else []
-        for net in dice.some(
-            ("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32"), 4, 1
-        ):
-            lines.append(node(net, dice.pick(("L", "M", "N"))))
+        nets = ("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32")
+        lines += [node(net, dice.pick(("L", "M", "N"))) for net in dice.some(nets, 4, 1)]
         if dice.chance(20):
             lines.append(node("delete", "127.0.0.1"))
         self.maps.append(name)
@@ -576,10 +574,11 @@ def _joined(parts: list[str], dice: Dice) -> str:
         after = parts[at + 1] if at + 1 < len(parts) else ""
         is_name = part.startswith("$") and not part[1:].isdigit()
         if is_name and ((after and after[0] in _NAME_CHARS) or dice.chance(10)):
-            part = "${" + part[1:] + "}"
+            out.append("${" + part[1:] + "}")
         elif part.startswith("$") and part[1:].isdigit() and after and after[0] in _NAME_CHARS:
-            part += "-"
-        out.append(part)
+            out.append(part + "-")
+        else:
+            out.append(part)
     return "".join(out)
 
 

@@ -31,7 +31,10 @@ def write(path: Path, tallies: Sequence[Tally], seed: str) -> None:
 
 def _table(tallies: Sequence[Tally]) -> str:
     lines = [
-        "| nginx | pairs | of them with run-time constructs | configurations | tunnels | mismatches | not all known | seconds |",
+        (
+            "| nginx | pairs | of them with run-time constructs | configurations | tunnels "
+            "| mismatches | not all known | seconds |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for tally in tallies:
@@ -54,10 +57,15 @@ def _outcomes(tallies: Sequence[Tally]) -> str:
 def _unknown(tallies: Sequence[Tally]) -> str:
     head = "| {} | " + " | ".join(tally.version for tally in tallies) + " |\n|---|" + "---|" * len(tallies) + "\n"
     parts = []
-    for title, which in (("left open without run-time constructs", "unknown"), ("left open with them", "run_time_unknown")):
+    for title, which in (
+        ("left open without run-time constructs", "unknown"),
+        ("left open with them", "run_time_unknown"),
+    ):
         counters: list[Counter[str]] = [getattr(tally, which) for tally in tallies]
         total: Counter[str] = sum(counters, Counter())
-        rows = [f"| {reason} | {' | '.join(str(c[reason]) for c in counters)} |\n" for reason, _ in total.most_common(25)]
+        rows = [
+            f"| {reason} | {' | '.join(str(c[reason]) for c in counters)} |\n" for reason, _ in total.most_common(25)
+        ]
         parts.append(head.format(title) + "".join(rows))
     return "\n".join(parts)
 

@@ -52,7 +52,20 @@ _HOSTS = (
 )
 _LONG = ("x" * 600, "y" * 1100, "z" * 1500)
 _ODD_VALUES = ("  spaced  value  ", "\ttab\t", "", "a, b", "a,b; c", "\xe9", "x" * 300)
-_COOKIES = ("a=1", "a; a=5", "ab=1; b ;a=2", "a=;b=,a", "a=1; b=2", "b=2, a=3", "A=4;a=5", "xa=1; a =2", 'a="q"', "a", "b=x; B=y", "a=1,b=2")
+_COOKIES = (
+    "a=1",
+    "a; a=5",
+    "ab=1; b ;a=2",
+    "a=;b=,a",
+    "a=1; b=2",
+    "b=2, a=3",
+    "A=4;a=5",
+    "xa=1; a =2",
+    'a="q"',
+    "a",
+    "b=x; B=y",
+    "a=1,b=2",
+)
 
 
 def draw_asks(dice: Dice, servers: tuple[Node, ...], most: int = 9) -> tuple[Ask, ...]:

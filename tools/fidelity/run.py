@@ -57,9 +57,12 @@ class Tally:
     def __str__(self) -> str:
         share = 100 * self.unknown_pairs / max(1, self.pairs)
         lines = [
-            f"nginx {self.version}: {self.pairs + self.run_time_pairs} pairs ({self.run_time_pairs} with run-time constructs), "
-            f"{self.samples} configurations, {len(self.mismatches)} mismatches, {self.unknown_pairs} unknown ({share:.2f} %), "
-            f"{self.tunnels} tunnels, {self.timed_out} without an end, {self.seconds:.0f} s",
+            (
+                f"nginx {self.version}: {self.pairs + self.run_time_pairs} pairs "
+                f"({self.run_time_pairs} with run-time constructs), {self.samples} configurations, "
+                f"{len(self.mismatches)} mismatches, {self.unknown_pairs} unknown ({share:.2f} %), "
+                f"{self.tunnels} tunnels, {self.timed_out} without an end, {self.seconds:.0f} s"
+            ),
             "  outcomes: " + ", ".join(f"{count} {kind}" for kind, count in self.kinds.most_common()),
         ]
         lines += [f"  unknown {count}: {reason}" for reason, count in self.unknown.most_common(12)]
@@ -93,7 +96,7 @@ def run(binary: NginxBinary, folder: Path, pairs: int, seed: str, *, show: int =
     return tally
 
 
-def _batch(
+def _batch(  # noqa: PLR0917  # one batch, all that it needs
     binary: NginxBinary, wire: Wire, tally: Tally, seed: str, number: int, pairs: int, shown: Counter[str], show: int
 ) -> None:
     build = binary.build
@@ -119,9 +122,11 @@ def _batch(
         what = ", ".join(difference.what for difference in judged.differences)
         shown[what] += 1
         if shown[what] <= show:
-            judged = shrink(judged, binary, wire)
-            print(f"\nMISMATCH nginx {build.number}\n{judged}", flush=True)
-        tally.mismatches.append(judged)
+            shrunk = shrink(judged, binary, wire)
+            print(f"\nMISMATCH nginx {build.number}\n{shrunk}", flush=True)
+            tally.mismatches.append(shrunk)
+        else:
+            tally.mismatches.append(judged)
 
 
 def _count(tally: Tally, judged: Judged, run_time: bool) -> None:

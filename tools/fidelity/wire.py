@@ -6,6 +6,7 @@ A backend ends its connection only after nginx has, so what it recorded is all t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import select
@@ -244,10 +245,8 @@ class Wire:
         del seen
         inbound.switched = is_handshake(data)
         answer = _SWITCHING if inbound.switched else _OK
-        try:
+        with contextlib.suppress(ConnectionError):
             inbound.sock.send(answer[:-2] if data.startswith(b"HEAD ") and not inbound.switched else answer)
-        except ConnectionError:
-            pass
 
     def _give_up_waiting(self, seen: Seen) -> None:
         """A body that does not come, or a tunnel that is none: answer, or hang up."""

@@ -167,14 +167,19 @@ class Scope:
             for directive in directives:
                 yield Placed(directive, self, via)
 
-    def all(self, name: str) -> tuple[Placed, ...]:
-        """The directives of this block with a name, in order, includes expanded."""
+    @property
+    def index(self) -> dict[str, tuple[Placed, ...]]:
+        """The directives of this block by name, in order, includes expanded."""
         if self._index is None:
             index: dict[str, list[Placed]] = {}
             for placed in self:
                 index.setdefault(placed.directive.name, []).append(placed)
             self._index = {key: tuple(found) for key, found in index.items()}
-        return self._index.get(name, ())
+        return self._index
+
+    def all(self, name: str) -> tuple[Placed, ...]:
+        """The directives of this block with a name, in order, includes expanded."""
+        return self.index.get(name, ())
 
     def first(self, name: str) -> Placed | None:
         """The first directive of this block with a name."""
@@ -246,6 +251,8 @@ class Config:
         self.complete = complete
         self.inside = inside
         self.trees: dict[str, Tree] = {}
+        self._unseen: list[list[Directive]] = []
+        self._used: set[str] = set()
         self.included: dict[Directive, tuple[str, ...]] = {}
         self._include_problems: list[Problem] = []
         self.unknown: list[Unknown] = []
@@ -260,7 +267,17 @@ class Config:
     def _tree(self, path: str) -> Tree:
         if path not in self.trees:
             self.trees[path] = parse(Source.from_bytes(path, self.files.read(path)))
+            self._unseen.append(self.trees[path].directives)
         return self.trees[path]
+
+    def uses(self, name: str) -> bool:
+        """Whether a directive may stand anywhere in what has been read: most names that are asked for stand nowhere."""
+        while self._unseen:
+            for directive in self._unseen.pop():
+                self._used.add(directive.name)
+                if directive.block:
+                    self._unseen.append(directive.block)
+        return name in self._used or bool(self.unknown)
 
     def _assemble(self, tree: Tree) -> Scope:
         """The main scope; a fragment gets the blocks around it that it was cut from."""

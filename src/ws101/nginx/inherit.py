@@ -35,31 +35,20 @@ _UNSET = Setting(None)
 
 def level_of(scope: Scope, name: str) -> Scope | Unknown | None:
     """The innermost level that sets a directive; None if no level does."""
-    key = ("level", name)
-    if key in scope.memo:
-        return scope.memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
-    found: Scope | Unknown | None = None
-    for level in scope.outward:
-        if level.all(name):
-            found = level
-            break
+    level: Scope | None = scope
+    while level is not None:
+        if name in level.index:
+            return level
         if level.opaque:
-            found = Unknown(f'"{name}" may be set in a file that could not be read', level.opaque[0])
-            break
-    scope.memo[key] = found
-    return found
+            return Unknown(f'"{name}" may be set in a file that could not be read', level.opaque[0])
+        level = level.parent
+    return None
 
 
 def effective(scope: Scope, name: str) -> Setting:
     """The effective value of a scalar directive."""
-    key = ("setting", name)
-    found = scope.memo.get(key)
-    if found is None:
-        found = scope.memo[key] = _effective(scope, name)
-    return found  # type: ignore[return-value]  # the memo of this key holds nothing else
-
-
-def _effective(scope: Scope, name: str) -> Setting:
+    if not scope.config.uses(name):
+        return _UNSET
     level = level_of(scope, name)
     if level is None:
         return _UNSET

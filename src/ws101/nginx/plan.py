@@ -184,9 +184,7 @@ def _flag(scope: Scope, name: str, default: bool, unknown: list[Unknown]) -> boo
     return value
 
 
-def _fields(
-    scope: Scope, build: Build, cached: bool, http_version: str, unknown: list[Unknown]
-) -> tuple[Field, ...]:
+def _fields(scope: Scope, build: Build, cached: bool, http_version: str, unknown: list[Unknown]) -> tuple[Field, ...]:
     """The user's fields, then the defaults whose names are free (nginx: ngx_http_proxy_init_headers)."""
     own = effective_all(scope, "proxy_set_header")
     if isinstance(own, Unknown):

@@ -110,7 +110,18 @@ class Regex:
         engine: ``pcre2``, ``re`` or ``both``.
     """
 
-    __slots__ = ("_compiled", "_degree", "_indexes", "_quick", "_ways", "captures", "caseless", "engine", "names", "pattern")
+    __slots__ = (
+        "_compiled",
+        "_degree",
+        "_indexes",
+        "_quick",
+        "_ways",
+        "captures",
+        "caseless",
+        "engine",
+        "names",
+        "pattern",
+    )
 
     def __init__(self, pattern: str, caseless: bool, engine: str) -> None:
         self.pattern = pattern

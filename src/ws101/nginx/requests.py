@@ -417,8 +417,8 @@ def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Re
 class _HeaderLine(NamedTuple):
     """A header line's parts.
 
-    ``kind`` is the lower-case name of a field that nginx itself looks at; ``has_underscores`` tells a name that is valid
-    only with underscores_in_headers.
+    ``kind`` is the lower-case name of a field that nginx itself looks at; ``has_underscores`` tells a name that is
+    valid only with underscores_in_headers.
     """
 
     name: str

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from ws101.http1 import Request
 from ws101.nginx.access import check_access
+from ws101.nginx.bodies import body_limit
 from ws101.nginx.build import Build
 from ws101.nginx.builtins import server_address, server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.escapes import escape_uri, split_args
-from ws101.nginx.bodies import body_limit
 from ws101.nginx.forward import BadGateway, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import Found, find_location, location_name, named_location

@@ -156,7 +156,7 @@ def _built_in(name: str) -> _Resolver | None:
     for prefix, lookup in PREFIXES:
         if name.startswith(prefix) and len(name) > len(prefix):
             rest = name[len(prefix) :]
-            return _Resolver(lambda state: lookup(state, rest), is_cacheable(prefix))
+            return _Resolver(partial(_of_family, lookup, rest), is_cacheable(prefix))
     if name in RUN_TIME:
         unknown = Unknown(f"${name} is known only at run time")
         return _Resolver(lambda _state: unknown, True)
@@ -172,6 +172,11 @@ def _in_turn(state: State, *, name: str, work_out: Callable[[State], str | Unkno
         return work_out(state)
     finally:
         state.depth -= 1
+
+
+def _of_family(lookup: Callable[[State, str], str | Unknown | None], rest: str, state: State) -> str | Unknown | None:
+    """A variable of a family such as ``$http_*``, by the rest of its name."""
+    return lookup(state, rest)
 
 
 def _map_value(state: State, *, table: MapTable) -> str | Unknown:
