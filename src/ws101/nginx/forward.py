@@ -25,6 +25,7 @@ from ws101.text import lower
 
 __all__ = ["BadGateway", "forwarded"]
 
+_CONFLICT = Unknown("a map's regular expression changes a capture while the request that uses it is made")
 _SENT = frozenset(("set", "default", "passed"))
 _key = lru_cache(maxsize=4096)(lower)
 """A field's name to look it up by; the same few names come again and again."""
@@ -56,10 +57,12 @@ def forwarded(state: State) -> Forwarded:
     url = _url(state, plan)
     state.proxy_host, state.proxy_port = url.host_header, url.port_text
     if is_too_long(state):
+        state.discarded = True
         raise BadGateway(413, "client intended to send too large chunked body", body_limit(state.scope)[1])
     upstream = plan.upstream or locate(state.config, state.build, url, plan.handler)
-    _needs_resolver(state, plan, url)
-    return _made(state, plan, url, upstream, cached)
+    made = _made(state, plan, url, upstream, cached)
+    _needs_resolver(state, plan, url, made)
+    return made
 
 
 def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: bool) -> Forwarded:
@@ -75,7 +78,7 @@ def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: b
     target = _target(state, plan, url)
     fates = _headers(state, plan, unknown)
     if state.matches != matches and (fates, body) != (_headers(state, plan, []), body_of(state, plan, [])):
-        unknown.append(Unknown("a map's regular expression changes a capture while the request that uses it is made"))
+        unknown.append(_CONFLICT)
     request = None
     if not unknown and isinstance(method, str) and isinstance(body, str):
         sent = tuple([(fate.name, fate.value) for fate in fates if fate.fate in _SENT])
@@ -152,11 +155,13 @@ def _url(state: State, plan: Plan) -> ProxyUrl:
     return url
 
 
-def _needs_resolver(state: State, plan: Plan, url: ProxyUrl) -> None:
-    """A name that comes out of variables is looked up at run time, which needs a resolver."""
+def _needs_resolver(state: State, plan: Plan, url: ProxyUrl, made: Forwarded) -> None:
+    """A name that comes out of variables is looked up at run time, which needs a resolver; by then the request is made."""
     if plan.url is not None or not names_a_host(url, find_block(state.config, url)):
         return
     resolver = effective(state.scope, "resolver")
+    if resolver.value is None and _CONFLICT in made.unknown:
+        raise Unanswerable(_CONFLICT)
     if resolver.value is None:
         raise BadGateway(502, f"no resolver defined to resolve {url.host}", plan.handler)
     state.wonder(Unknown(f'"{url.host}" is looked up at run time', resolver.origin or plan.handler))
