@@ -51,6 +51,7 @@ class State:
     matches: int = 0
     values: dict[str, str | Unknown] = field(default_factory=dict)
     depth: int = 0
+    rounds: int = 0
     internal: bool = False
     valid_unparsed_uri: bool = True
     valid_location: bool = True

@@ -21,6 +21,8 @@ from ws101.nginx.templates import Template, Variable, parse_template
 __all__ = ["declared_variables", "evaluate", "evaluate_text", "remember_captures", "variable"]
 
 _MAX_DEPTH = 100
+_MAX_ROUNDS = 100_000
+_MAX_LENGTH = 1 << 20
 _REGEX_CONTEXTS = ("server_name", "location", "rewrite", "if")
 _SETS_VARIABLE = {
     "set": 0,
@@ -79,7 +81,8 @@ def _joined(state: State, template: Template) -> str | Unknown:
         if isinstance(value, Unknown):
             return value
         parts.append(value)
-    return "".join(parts)
+    joined = "".join(parts)
+    return joined if len(joined) <= _MAX_LENGTH else Unknown("the value grows beyond a megabyte")
 
 
 def _capture(state: State, number: int) -> str | Unknown:
@@ -167,7 +170,10 @@ def _in_turn(state: State, *, name: str, work_out: Callable[[State], str | Unkno
     """A value that is made of others; nginx stops a circle of them after a hundred rounds."""
     if state.depth >= _MAX_DEPTH:
         return Unknown(f'cycle while evaluating variable "{name}"')
+    if state.rounds >= _MAX_ROUNDS:
+        return Unknown(f"${name} takes too long to work out: variables are made of variables too often")
     state.depth += 1
+    state.rounds += 1
     try:
         return work_out(state)
     finally:
