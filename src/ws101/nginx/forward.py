@@ -156,7 +156,7 @@ def _url(state: State, plan: Plan) -> ProxyUrl:
 
 
 def _needs_resolver(state: State, plan: Plan, url: ProxyUrl, made: Forwarded) -> None:
-    """A name that comes out of variables is looked up at run time, which needs a resolver; by then the request is made."""
+    """A name that comes out of variables is looked up at run time, which needs a resolver, after the request is made."""
     if plan.url is not None or not names_a_host(url, find_block(state.config, url)):
         return
     resolver = effective(state.scope, "resolver")
