@@ -156,7 +156,7 @@ def _url(state: State, plan: Plan) -> ProxyUrl:
 
 
 def _needs_resolver(state: State, plan: Plan, url: ProxyUrl, made: Forwarded) -> None:
-    """A name that comes out of variables is looked up at run time, which needs a resolver, after the request is made."""
+    """A name that comes out of variables is looked up, once the request is made; without a resolver that is 502."""
     if plan.url is not None or not names_a_host(url, find_block(state.config, url)):
         return
     resolver = effective(state.scope, "resolver")
@@ -186,7 +186,10 @@ def _target(state: State, plan: Plan, url: ProxyUrl) -> str:
 def _headers(state: State, plan: Plan, unknown: list[Unknown]) -> tuple[HeaderFate, ...]:
     """The fate of every header field: those nginx sets, then the client's."""
     fates: list[HeaderFate] = []
+    has_body = state.body_length is not None
     for field in plan.fields:
+        if field.needs_body and not has_body:
+            continue
         fate = field.fixed or _worked_out(state, field, unknown)
         if fate is not None:
             fates.append(fate)

@@ -125,8 +125,7 @@ class _Level:
         return at
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """One level on the way: the longest prefix there, and whether regular expressions count; names may not."""
 
     level: _Level

@@ -5,7 +5,7 @@ A request then only runs through the plan: what depends on the configuration alo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
@@ -32,6 +32,7 @@ _DEFAULTS = (
     ("Expect", ""),
     ("Upgrade", ""),
 )
+_OF_THE_BODY = frozenset(("$proxy_internal_body_length", "$proxy_internal_chunked"))
 _CACHE_DEFAULTS = ("If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "Range", "If-Range")
 
 
@@ -46,6 +47,7 @@ class Field:
         origin: The proxy_set_header; None for a default of nginx.
         fixed: Its fate where no request changes it; None if it is worked out for each, or never sent at all.
         falls_back: Whether ``$proxy_host`` takes the place of an empty value (Host, from 1.31.4 on in HTTP/1.1).
+        needs_body: Whether it sends nothing where there is no body.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Field:
     origin: Placed | None
     fixed: HeaderFate | None
     falls_back: bool = False
+    needs_body: bool = False
 
     @property
     def is_silent(self) -> bool:
@@ -139,8 +142,8 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
     if isinstance(version.value, Unknown):
         unknown.append(version.value)
     http_version = f"HTTP/{version.text or build.default_http_version}"
-    fields = _fields(scope, build, cached, http_version, unknown)
     url = _static_url(template)
+    fields = _fields(scope, build, url, http_version, cached, unknown)
     return Plan(
         handler=handler,
         location=location_name(level).name if level.kind == "location" and level.opener else "",
@@ -184,7 +187,9 @@ def _flag(scope: Scope, name: str, default: bool, unknown: list[Unknown]) -> boo
     return value
 
 
-def _fields(scope: Scope, build: Build, cached: bool, http_version: str, unknown: list[Unknown]) -> tuple[Field, ...]:
+def _fields(
+    scope: Scope, build: Build, url: ProxyUrl | None, http_version: str, cached: bool, unknown: list[Unknown]
+) -> tuple[Field, ...]:
     """The user's fields, then the defaults whose names are free (nginx: ngx_http_proxy_init_headers)."""
     own = effective_all(scope, "proxy_set_header")
     if isinstance(own, Unknown):
@@ -198,7 +203,17 @@ def _fields(scope: Scope, build: Build, cached: bool, http_version: str, unknown
             continue
         sends = name != "Connection" or build.does("sends_connection_close")
         fields.append(_field(name, value if sends else "", None))
+    fields = [_settled(field, url) for field in fields]
     return tuple(_host_first(fields, http_version == "HTTP/1.1") if build.does("host_first") else fields)
+
+
+def _settled(field: Field, url: ProxyUrl | None) -> Field:
+    """A default of nginx with what is known of it beforehand: where it goes, and that it is about a body."""
+    if field.origin is None and field.text == "$proxy_host" and url is not None:
+        return replace(field, fixed=HeaderFate(field.name, url.host_header, "default"))
+    if field.origin is None and field.text in _OF_THE_BODY:
+        return replace(field, needs_body=True)
+    return field
 
 
 def _field(name: str, text: str, origin: Placed | None) -> Field:
@@ -214,7 +229,8 @@ def _field(name: str, text: str, origin: Placed | None) -> Field:
 def _host_first(fields: list[Field], falls_back: bool) -> list[Field]:
     """From 1.31.4 on: one Host, the last that is set, before everything else; in HTTP/1.1 never without a value."""
     host = [field for field in fields if lower(field.name) == "host"][-1]
-    made = _field("Host", host.text, host.origin)
-    fixed = made.fixed if made.text or not falls_back else None
-    first = Field("Host", made.template, made.text, made.origin, fixed, falls_back)
+    fixed = host.fixed
+    if fixed is not None:
+        fixed = None if falls_back and not fixed.value else replace(fixed, name="Host")
+    first = replace(host, name="Host", fixed=fixed, falls_back=falls_back)
     return [first, *(field for field in fields if lower(field.name) != "host")]
