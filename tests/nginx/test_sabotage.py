@@ -275,13 +275,13 @@ def _shortest_wildcard(self: Any, name: str) -> Any:
 
 
 def _never_cached(true: Any, seen: Any, name: str) -> Any:
-    variables._resolvers(seen)[name] = true(seen, name)._replace(keeps=False)
-    return variables._resolvers(seen)[name]
+    seen.resolvers[name] = true(seen, name)._replace(keeps=False)
+    return seen.resolvers[name]
 
 
 def _always_cached(true: Any, seen: Any, name: str) -> Any:
-    variables._resolvers(seen)[name] = true(seen, name)._replace(keeps=True)
-    return variables._resolvers(seen)[name]
+    seen.resolvers[name] = true(seen, name)._replace(keeps=True)
+    return seen.resolvers[name]
 
 
 def _with_more_rounds(true: Any, state: Any, step: str) -> Any:

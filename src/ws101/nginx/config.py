@@ -131,10 +131,10 @@ class Scope:
 
     ``kind`` is a context name of the directive tables (``http``, ``server``, ``location``, ``if-in-location``, ...), or
     the name of the directive for blocks whose entries are no directives (``map``, ``types``).  ``opaque`` holds the
-    includes of this block that could not be read.
+    includes of this block that could not be read, ``memo`` what the model has worked out about it, keyed by the asker.
     """
 
-    __slots__ = ("_children", "_index", "_memo", "config", "kind", "opaque", "opener", "parent", "runs")
+    __slots__ = ("_children", "_index", "config", "kind", "memo", "opaque", "opener", "parent", "runs")
 
     def __init__(self, config: Config, kind: str, opener: Placed | None, parent: Scope | None) -> None:
         self.config = config
@@ -145,7 +145,7 @@ class Scope:
         self.opaque: list[Placed] = []
         self._index: dict[str, tuple[Placed, ...]] | None = None
         self._children: dict[int, Scope] = {}
-        self._memo: dict[object, object] = {}
+        self.memo: dict[object, object] = {}
 
     def __repr__(self) -> str:
         return f"<Scope {self.kind} {self.title}>"
@@ -156,11 +156,6 @@ class Scope:
         if self.opener is None:
             return self.kind
         return " ".join((self.opener.name, *self.opener.args))
-
-    @property
-    def memo(self) -> dict[object, object]:
-        """What the model has worked out about this scope; keyed by the asker."""
-        return self._memo
 
     def __iter__(self) -> Iterator[Placed]:
         for via, directives in self.runs:
@@ -253,6 +248,7 @@ class Config:
         self.trees: dict[str, Tree] = {}
         self._unseen: list[list[Directive]] = []
         self._used: set[str] = set()
+        self.resolvers: dict[str, object] = {}
         self.included: dict[Directive, tuple[str, ...]] = {}
         self._include_problems: list[Problem] = []
         self.unknown: list[Unknown] = []

@@ -112,6 +112,8 @@ def _tunnel(
 
 def _caches(state: State) -> bool:
     """Whether the answer to this request may be kept (nginx: ngx_http_upstream_cache)."""
+    if not state.config.uses("proxy_cache"):
+        return False
     cache = effective(state.scope, "proxy_cache").text
     if cache is None or cache == "off":
         return False

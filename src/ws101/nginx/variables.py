@@ -108,7 +108,7 @@ def variable(state: State, name: str) -> str | Unknown:
     known = state.values.get(name)
     if known is not None:
         return known
-    resolver = _resolvers(state.config).get(name) or _resolver(state.config, name)
+    resolver: _Resolver = state.config.resolvers.get(name) or _resolver(state.config, name)  # type: ignore[assignment]
     try:
         value = resolver.work_out(state) or ""
     except Undecided as undecided:
@@ -125,18 +125,10 @@ class _Resolver(NamedTuple):
     keeps: bool
 
 
-def _resolvers(config: Config) -> dict[str, _Resolver]:
-    """The resolvers of the variables that were asked for so far."""
-    memo = config.main.memo
-    if "resolvers" not in memo:
-        memo["resolvers"] = {}
-    return memo["resolvers"]  # type: ignore[return-value]  # the memo of this key holds nothing else
-
-
 def _resolver(config: Config, name: str) -> _Resolver:
     """Find out where a variable comes from: a table of the configuration, nginx itself, or a directive."""
     found = _from_table(config, name) or _built_in(name) or _Resolver(partial(_declared, name=name), False)
-    _resolvers(config)[name] = found
+    config.resolvers[name] = found
     return found
 
 
