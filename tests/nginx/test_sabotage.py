@@ -326,7 +326,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "Upgrade passes by default": without(plan, "_DEFAULTS", tuple(d for d in plan._DEFAULTS if d[0] != "Upgrade")),
     "TE passes by default": without(plan, "_DEFAULTS", tuple(d for d in plan._DEFAULTS if d[0] != "TE")),
     "defaults come before the user's fields": around(
-        plan, "_fields", lambda true, *a: tuple(sorted(true(*a), key=lambda f: f.origin is not None))
+        plan, "_fields", lambda true, *a, **n: tuple(sorted(true(*a, **n), key=lambda f: f.origin is not None))
     ),
     "an emptied field lets the client's pass": around(forward, "_kept_back", _passes_cleared),
     "an upgrade is tunnelled over HTTP/1.0 too": around(

@@ -102,11 +102,11 @@ def _batch(  # noqa: PLR0917  # one batch, all that it needs
     build = binary.build
     missing = max(1, min(_SAMPLES, (pairs - tally.pairs - tally.run_time_pairs) // 6 + 1))
     run_time = number % _RUN_TIME_EVERY == 1
-    samples = [draw_sample(f"{seed}/{number}/{at}", run_time) for at in range(missing)]
+    samples = [draw_sample(f"{seed}/{build.number}/{number}/{at}", run_time) for at in range(missing)]
     for sample in samples:
         tally.lacking.update(name for name in sample.needs if build.has_module(name) is False)
     samples = [s for s in samples if not any(build.has_module(name) is False for name in s.needs)]
-    preamble = draw_preamble(f"{seed}/{number}")
+    preamble = draw_preamble(f"{seed}/{build.number}/{number}")
     found: list[Judged] = []
     try:
         with Batch(binary, wire, samples, preamble) as batch:

@@ -143,7 +143,7 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
         unknown.append(version.value)
     http_version = f"HTTP/{version.text or build.default_http_version}"
     url = _static_url(template)
-    fields = _fields(scope, build, url, http_version, cached, unknown)
+    fields = _fields(scope, build, unknown, url=url, http_version=http_version, cached=cached)
     return Plan(
         handler=handler,
         location=location_name(level).name if level.kind == "location" and level.opener else "",
@@ -188,7 +188,7 @@ def _flag(scope: Scope, name: str, default: bool, unknown: list[Unknown]) -> boo
 
 
 def _fields(
-    scope: Scope, build: Build, url: ProxyUrl | None, http_version: str, cached: bool, unknown: list[Unknown]
+    scope: Scope, build: Build, unknown: list[Unknown], *, url: ProxyUrl | None, http_version: str, cached: bool
 ) -> tuple[Field, ...]:
     """The user's fields, then the defaults whose names are free (nginx: ngx_http_proxy_init_headers)."""
     own = effective_all(scope, "proxy_set_header")
