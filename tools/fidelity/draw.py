@@ -6,142 +6,14 @@ from tools.fidelity import words
 from tools.fidelity.conf import Node, Raw, node, walk
 from tools.fidelity.requests import draw_asks
 from tools.fidelity.sample import Sample
-from tools.fidelity.words import Dice
+from tools.fidelity.scripts import Scripts
+from tools.fidelity.values import SET_VARIABLES
 
 __all__ = ["draw_preamble", "draw_sample"]
 
-_NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
-_SET_VARIABLES = ("v0__N__", "v1__N__")
-_NAMED_CAPTURES = ("n0__N__",)
 
-
-class Drawing:
+class Drawing(Scripts):
     """A sample in the making."""
-
-    def __init__(self, seed: str, run_time: bool) -> None:
-        self.dice = Dice(seed)
-        self.run_time = run_time
-        self.maps: list[str] = []
-        self.upstreams: list[str] = []
-        self.named: list[str] = []
-        self.needs: set[str] = set()
-
-    # values
-
-    def variable(self) -> str:
-        """A variable's name."""
-        dice = self.dice
-        if self.run_time and dice.chance(12):
-            return dice.pick(words.RUN_TIME_VARIABLES)
-        if self.maps and dice.chance(25):
-            return dice.pick(self.maps)
-        if dice.chance(12):
-            return dice.pick(_SET_VARIABLES + _NAMED_CAPTURES)
-        return dice.pick(words.VARIABLES)
-
-    def value(self, most: int = 3) -> str:
-        """A text with variables."""
-        dice = self.dice
-        if dice.chance(30):
-            return dice.pick(words.VALUES)
-        parts = [
-            f"${self.variable()}" if dice.chance(65) else dice.pick(words.VALUES) for _ in range(dice.upto(most, 1))
-        ]
-        return _joined([part for part in parts if part], dice)
-
-    # http level
-
-    def http(self) -> list[Node]:
-        """Maps, geo, split_clients, upstreams."""
-        dice = self.dice
-        found = [self.map(f"m{at}__N__") for at in range(dice.upto(3) if dice.chance(60) else 0)]
-        if dice.chance(5):
-            found.append(self.geo())
-        if dice.chance(4):
-            found.append(self.split())
-        return found + [self.upstream(f"up{at}__N__") for at in range(dice.upto(2) if dice.chance(50) else 0)]
-
-    def map(self, name: str) -> Node:
-        """A map; its source may be an earlier one."""
-        dice = self.dice
-        source = (
-            self.value(2)
-            if dice.chance(40)
-            else f"${dice.pick(('http_upgrade', 'http_x_a', 'arg_a', 'host', 'uri', 'http_connection'))}"
-        )
-        lines: list[Node] = []
-        wildcards = dice.chance(30)
-        if wildcards:
-            lines.append(node("hostnames"))
-        if dice.chance(10):
-            lines.append(node("volatile"))
-        keys = dice.some((*words.KEYS, *(words.WILDCARDS if wildcards else ())), 5)
-        keys += dice.some(words.MAP_REGEXES, 2)
-        if dice.chance(60):
-            keys.append("default")
-        dice.random.shuffle(keys)
-        seen: set[str] = set()
-        for key in keys:
-            if key.lower() in seen or (key.lstrip(".") in seen):
-                continue
-            seen |= {key.lower(), key.lstrip(".")}
-            escaped = key == "hostnames" or (key == "default" and dice.chance(15))
-            lines.append(node(f"\\{key}" if escaped else key, self.map_value()))
-        self.maps.append(name)
-        return node("map", source, f"${name}", block=lines)
-
-    def map_value(self) -> str:
-        """What a map gives."""
-        dice = self.dice
-        if dice.chance(65):
-            return dice.pick(words.VALUES)
-        if dice.chance(50):
-            return dice.pick(("$1", "v:$1", "$n0__N__", "$http_upgrade", "$1$2"))
-        return self.value(2)
-
-    def geo(self) -> Node:
-        """A geo block."""
-        dice = self.dice
-        self.needs.add("http_geo")
-        name = "g0__N__"
-        lines = [node("default", "D")] if dice.chance(70) else []
-        nets = ("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32")
-        lines += [node(net, dice.pick(("L", "M", "N"))) for net in dice.some(nets, 4, 1)]
-        if dice.chance(20):
-            lines.append(node("delete", "127.0.0.1"))
-        self.maps.append(name)
-        source = [] if dice.chance(60) else [f"${dice.pick(('arg_a', 'http_x_a', 'remote_addr'))}"]
-        return node("geo", *source, f"${name}", block=lines)
-
-    def split(self) -> Node:
-        """A split_clients block."""
-        dice = self.dice
-        self.needs.add("http_split_clients")
-        name = "s0__N__"
-        source = self.value(2) or "x"
-        self.maps.append(name)
-        lines = [node("33.3%", "one"), node("20%", "two")] + ([node("*", "rest")] if dice.chance(60) else [])
-        return node("split_clients", source, f"${name}", block=lines)
-
-    def upstream(self, name: str) -> Node:
-        """An upstream block."""
-        dice = self.dice
-        lines = [node("server", dice.pick(("__B0__", "__B1__")))]
-        if dice.chance(30):
-            lines.append(node("server", "__B2__", *dice.some(("backup", "weight=2", "max_fails=0"), 1)))
-        if dice.chance(10):
-            lines.append(node("server", "__B1__" if lines[0].args[0] == "__B0__" else "__B0__", "down"))
-        if dice.chance(15):
-            lines.append(node("server", "unix:__SOCK__"))
-        if dice.chance(15):
-            lines.insert(0, node(*dice.pick((("ip_hash",), ("least_conn",), ("hash", "$uri"), ("random",)))))
-            lines = [n for n in lines if "backup" not in n.args]
-        if dice.chance(10):
-            lines.append(node("zone", name, "128k"))
-        if dice.chance(30):
-            lines.append(node("keepalive", "2"))
-        self.upstreams.append(name)
-        return node("upstream", name, block=lines)
 
     # servers
 
@@ -243,163 +115,6 @@ class Drawing:
             return node("proxy_set_header", "Connection", f"${dice.pick(self.maps)}")
         return node("proxy_set_header", dice.pick(words.SET_NAMES), self.value())
 
-    def error_page(self) -> Node:
-        """An error_page."""
-        dice = self.dice
-        codes = dice.some((400, 401, 403, 404, 405, 413, 418, 301, 302, 500, 502, 503, 494, 497, 415), 3, 1)
-        override = dice.some(("=", "=200", "=302", "=101", "=404", "=451"), 1) if dice.chance(40) else []
-        return node("error_page", *codes, *override, self.target(True))
-
-    def target(self, external: bool) -> str:
-        """Where an error_page or a try_files leads."""
-        dice = self.dice
-        if self.named and dice.chance(40):
-            return dice.pick(self.named)
-        if external and dice.chance(10):
-            return dice.pick(("http://e.test/x", "https://e.test/$uri", "$arg_a"))
-        return dice.pick(
-            ("/", "/a", "/a/b?z=1", "/ws/", "/b/$uri", "/a?$args", "/\xe9/ x", "/e$request_uri", "@none", "/a%20b")
-        )
-
-    def returned(self) -> list[str]:
-        """The arguments of a return."""
-        dice = self.dice
-        code = dice.pick(
-            (
-                "200",
-                "204",
-                "301",
-                "302",
-                "307",
-                "308",
-                "303",
-                "403",
-                "404",
-                "418",
-                "426",
-                "444",
-                "500",
-                "400",
-                "503",
-                "101",
-                "405",
-                "413",
-            )
-        )
-        if dice.chance(8):
-            return [dice.pick(("http://e.test/$uri", "https://x", "$scheme://$host/z"))]
-        if dice.chance(30):
-            return [code]
-        if code in ("301", "302", "303", "307", "308"):
-            return [
-                code,
-                dice.pick(
-                    ("/r", "/r$uri", "http://e.test/$request_uri", "https://$host/x?$args", "r", "", "//x", "$http_x_a")
-                ),
-            ]
-        return [code, self.value(4)]
-
-    # the rewrite module
-
-    def script(self, level: str, depth: int) -> list[Node]:
-        """rewrite, set, if, break, return."""
-        dice = self.dice
-        lines: list[Node] = []
-        for _ in range(dice.upto(3, 1)):
-            kind = dice.random.random()
-            if kind < 0.35:
-                lines.append(self.rewrite())
-            elif kind < 0.6:
-                name = dice.pick((*_SET_VARIABLES, *_SET_VARIABLES, "args"))
-                lines.append(node("set", f"${name}", self.value()))
-            elif kind < 0.85 and depth > 0:
-                lines.append(self.condition(level))
-            elif kind < 0.95:
-                lines.append(node("break"))
-            elif depth < 2:
-                lines.append(node("return", *self.returned()))
-        return lines
-
-    def rewrite(self) -> Node:
-        """A rewrite."""
-        dice = self.dice
-        pattern = dice.pick(
-            (
-                "^/a/(.*)$",
-                "^/(.*)$",
-                "^/(a|b)(.*)",
-                "/b",
-                "^/ws",
-                "(?<n0__N__>[^/]*)$",
-                "^",
-                "x",
-                "^/b/(.*)/(.*)$",
-                " ",
-                "\xe9",
-            )
-        )
-        parts = (
-            "/ws/$1",
-            "/b/$1",
-            "/new",
-            "/a/b",
-            "/$1?q=$2",
-            "/$1?",
-            "/a b/$1",
-            "/x?a=$1&z",
-            "$uri",
-            "/$http_x_a",
-            "/r/$n0__N__",
-            "$1",
-            "/w?",
-            "/v?$args",
-            "/c/$1?d=$1&e=$uri?",
-            "http://e.test/$1",
-            "https://$host$uri?x=$1",
-            "$scheme://e.test/$1?",
-            "/ws/$request_uri",
-            "/%20/$1",
-        )
-        flag = [dice.pick(("last", "break", "redirect", "permanent"))] if dice.chance(60) else []
-        return node("rewrite", pattern, dice.pick(parts), *flag)
-
-    def condition(self, level: str) -> Node:
-        """An if."""
-        dice = self.dice
-        body = self.script(level, 0) if dice.chance(55) else []
-        if level == "location":
-            if dice.chance(45):
-                body.append(node("proxy_pass", self.url(with_uri=False)))
-            if dice.chance(10):
-                body.append(self.error_page())
-        if dice.chance(10):
-            body.append(node("return", *self.returned()))
-        return node("if", *self.test(), block=body)
-
-    def test(self) -> list[str]:
-        """What stands between the parentheses of an if."""
-        dice = self.dice
-        name = f"${self.variable_for_if()}"
-        if self.run_time and dice.chance(15):
-            return [Raw(f"({dice.pick(('-f', '!-f', '-d', '-e', '!-e', '-x'))}"), "$request_filename.none", Raw(")")]
-        kind = dice.random.random()
-        if kind < 0.35:
-            return [Raw(f"({name})")]
-        if kind < 0.65:
-            return [Raw(f"({name}"), dice.pick(("=", "!=")), self.value(2), Raw(")")]
-        operator = dice.pick(("~", "~*", "!~", "!~*"))
-        pattern = dice.pick(
-            ("^a(.*)$", "(.)", "websocket", "^/(a)(b)?", "(?<n0__N__>[a-z]+)", "^$", "GET|HEAD", "test$")
-        )
-        return [Raw(f"({name}"), operator, pattern, Raw(")")]
-
-    def variable_for_if(self) -> str:
-        """A variable; never a capture, which an if does not take."""
-        while True:
-            name = self.variable()
-            if not name.isdigit():
-                return name
-
     # locations
 
     def locations(self, outer: str, depth: int) -> list[Node]:
@@ -469,42 +184,6 @@ class Drawing:
             lines.append(node("proxy_pass", self.url(with_uri=False)))
         return node("limit_except", *dice.some(("GET", "POST", "HEAD", "PUT"), 2, 1), block=lines)
 
-    def url(self, with_uri: bool) -> str:
-        """A proxy_pass URL."""
-        dice = self.dice
-        where = dice.pick(("__B0__", "__B0__", "__B1__", *self.upstreams, *self.upstreams))
-        if dice.chance(22):
-            return self.url_with_variables(where)
-        if dice.chance(6):
-            return "http://unix:__SOCK__" + (dice.pick(("", ":/", ":/app", ":")) if with_uri else "")
-        scheme = "HTTP" if dice.chance(2) else "https" if dice.chance(1) else "http"
-        return f"{scheme}://{where}" + (dice.pick(words.PATHS) if with_uri and dice.chance(55) else "")
-
-    def url_with_variables(self, where: str) -> str:
-        """A URL that is worked out for each request."""
-        dice = self.dice
-        return dice.pick(
-            (
-                f"http://{where}$uri",
-                f"http://{where}$request_uri",
-                f"http://{where}/v/$1",
-                f"http://{where}/v/$1$is_args$args",
-                f"http://{where}/fixed/$arg_none",
-                f"http://{where}$arg_none",
-                f"http://{where}?$args",
-                f"$scheme://{where}",
-                f"$scheme://{where}$uri",
-                "http://$arg_b",
-                "http://$arg_b/u/",
-                "http://$http_x_a",
-                "$v0__N__",
-                "http://unix:__SOCK__:$uri",
-                "http://unix:__SOCK__$arg_none",
-                f"http://{where}$v1__N__",
-                "http://$host.none",
-            )
-        )
-
 
 _SERVER_FLAGS = (
     ("underscores_in_headers", ("on", "on", "off")),
@@ -567,24 +246,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split(" ")) if " " in text else (text,)
 
 
-def _joined(parts: list[str], dice: Dice) -> str:
-    """Parts joined so that no variable's name runs into what follows it."""
-    out: list[str] = []
-    for at, part in enumerate(parts):
-        after = parts[at + 1] if at + 1 < len(parts) else ""
-        is_name = part.startswith("$") and not part[1:].isdigit()
-        if is_name and ((after and after[0] in _NAME_CHARS) or dice.chance(10)):
-            out.append("${" + part[1:] + "}")
-        elif part.startswith("$") and part[1:].isdigit() and after and after[0] in _NAME_CHARS:
-            out.append(part + "-")
-        else:
-            out.append(part)
-    return "".join(out)
-
-
 def _declared() -> Node:
     """A place that is never reached, which makes every variable known to nginx."""
-    lines = [node("set", f"${name}", "") for name in _SET_VARIABLES]
+    lines = [node("set", f"${name}", "") for name in SET_VARIABLES]
     lines.append(node("if", Raw("($uri"), "~", "(?<n0__N__>never)", Raw(")"), block=[]))
     return node("location", "=", "/__declared", block=lines)
 
