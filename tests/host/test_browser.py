@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -169,19 +170,27 @@ def test_a_path_that_is_no_program_is_an_input_error(tmp_path: Path) -> None:
         opened(str(tmp_path / "data"), "ws://127.0.0.1:1/")
 
 
-def test_when_ws101_is_killed_the_browser_ends_by_itself(chromium: str, tmp_path: Path) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a short name: Chromium puts a Unix socket below it, whose path may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ws101-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def test_when_ws101_is_killed_the_browser_ends_by_itself(chromium: str, short_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}/"
         command = [sys.executable, "-m", "ws101", "verify", url, "--timeout", "30"]
-        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment(TMPDIR=str(tmp_path)))
-        until = time.monotonic() + 20
-        while not processes(tmp_path) and time.monotonic() < until:
-            time.sleep(0.05)
-        time.sleep(1.0)
-        assert processes(tmp_path)
-        running.send_signal(signal.SIGKILL)
-        running.wait()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment(TMPDIR=str(short_path))) as running:
+            try:
+                until = time.monotonic() + 20
+                while not processes(short_path) and time.monotonic() < until:
+                    time.sleep(0.05)
+                time.sleep(1.0)
+                assert processes(short_path)
+            finally:
+                running.send_signal(signal.SIGKILL)
         until = time.monotonic() + 10
-        while processes(tmp_path) and time.monotonic() < until:
+        while processes(short_path) and time.monotonic() < until:
             time.sleep(0.05)
-        assert processes(tmp_path) == []
+        assert processes(short_path) == []

@@ -129,6 +129,8 @@ def command(
         host=latin1(host) if host else None,
         timeout=timeout,
     )
+    if crowd is not None and name != "handshake":
+        raise UsageError(f"--many and --{name} exclude each other", help="give one of them")
     if crowd is not None:
         return run_many(endpoint, options, network, crowd, output=output, color=color)
     if name == "http":
