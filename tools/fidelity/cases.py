@@ -224,6 +224,8 @@ def described(answer: Trace, pair: Pair) -> str:
         return "a file is looked for"
     if outcome.kind in ("closed", "unknown"):
         return "the connection is closed" if outcome.kind == "closed" else "unknown"
+    if outcome.kind == "returned" and outcome.body is None and answer.unknown:
+        return "unknown"
     is_head = answer.arrival.request.method == "HEAD"
     text = outcome.body if outcome.kind == "returned" and not is_head and outcome.status not in (204, 304) else None
     return _in_places(_answer(outcome.status, outcome.location, text or None), pair)

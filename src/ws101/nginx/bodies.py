@@ -12,7 +12,7 @@ from ws101.nginx.plan import Plan
 from ws101.nginx.state import State
 from ws101.nginx.variables import evaluate
 
-__all__ = ["body_limit", "body_of", "is_too_long"]
+__all__ = ["body_limit", "body_of", "kept_of_too_long"]
 
 _DEFAULT_LIMIT = 1 << 20
 
@@ -24,24 +24,33 @@ def body_limit(scope: Scope) -> tuple[int | None, Placed | None]:
     return limit or None, setting.origin
 
 
-def is_too_long(state: State) -> bool:
-    """Whether a chunked body, which shows its length only when it is read, exceeds the limit."""
+def kept_of_too_long(state: State) -> int | None:
+    """How many bytes nginx counts of a chunked body that exceeds the limit: the chunks before the one that is too much.
+
+    None if it does not exceed it.  A chunked body shows its length only when it is read.
+    """
     if not state.received.chunked or state.discarded:
-        return False
+        return None
     limit, _ = body_limit(state.scope)
-    return limit is not None and len(_dechunked(state.arrival.request.body)) > limit
+    counted = 0
+    for chunk in _chunks(state.arrival.request.body) if limit is not None else ():
+        if limit is not None and counted + len(chunk) > limit:
+            return counted
+        counted += len(chunk)
+    return None
 
 
 def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     """The body that goes upstream; None if a part of it is unknown.  Notes its length in the state."""
     received, body = state.received, state.arrival.request.body
     if received.chunked and not state.discarded and not _passes_as_it_comes(plan):
-        body = _dechunked(body)
+        body = "".join(_chunks(body))
         state.read_length = len(body)
     if plan.body is not None:
         return _replaced(state, plan, unknown)
     if state.discarded:
-        state.body_length = 0 if received.chunked or received.content_length is not None else None
+        counted = received.chunked or received.content_length is not None
+        state.body_length = (state.read_length or 0) if counted else None
         return ""
     if received.chunked and state.read_length is None:
         state.body_length = Unknown("how much of a chunked body has arrived when it is passed on unbuffered")
@@ -68,8 +77,8 @@ def _passes_as_it_comes(plan: Plan) -> bool:
     return not buffers and plan.http_version != "HTTP/1.0"
 
 
-def _dechunked(body: str) -> str:
-    """A chunked body's content (RFC 9112 section 7.1), as far as it came."""
+def _chunks(body: str) -> list[str]:
+    """The chunks of a body (RFC 9112 section 7.1), as far as it came."""
     parts: list[str] = []
     at = 0
     while (end := body.find("\n", at)) >= 0:
@@ -84,4 +93,4 @@ def _dechunked(body: str) -> str:
         at = body.find("\n", end + 1 + size) + 1
         if at == 0:
             break
-    return "".join(parts)
+    return parts

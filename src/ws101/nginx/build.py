@@ -21,6 +21,7 @@ _CHANGES: dict[str, tuple[tuple[Version, object], ...]] = {
     "host_first": (((0, 0, 0), False), ((1, 31, 4), True)),
     "drops_proxy_connection": (((0, 0, 0), False), ((1, 31, 0), True)),
     "one_proxy_authorization": (((0, 0, 0), False), ((1, 31, 0), True)),
+    "forgets_arguments": (((0, 0, 0), False), ((1, 30, 1), True)),
     "cookies_by_semicolon_alone": (((0, 0, 0), False), ((1, 30, 1), True)),
     "joins_duplicate_headers": (((0, 0, 0), False), ((1, 23, 0), True)),
     "http2_upstream": (((0, 0, 0), False), ((1, 29, 4), True)),

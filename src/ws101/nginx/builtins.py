@@ -96,7 +96,9 @@ def _content_length(state: State) -> Value:
     if state.received.chunked:
         if isinstance(state.body_length, Unknown):
             return state.body_length
-        return "0" if state.discarded else None if state.read_length is None else str(state.read_length)
+        if state.read_length is not None:
+            return str(state.read_length)
+        return "0" if state.discarded else None
     return _header(state, "content_length")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ws101.http1 import Request
-from ws101.nginx.bodies import body_limit, body_of, is_too_long
+from ws101.nginx.bodies import body_limit, body_of, kept_of_too_long
 from ws101.nginx.config import Placed, Unknown
 from ws101.nginx.escapes import escape_uri
 from ws101.nginx.inherit import effective, is_on
@@ -56,8 +56,9 @@ def forwarded(state: State) -> Forwarded:
         return _other_protocol(plan)
     url = _url(state, plan)
     state.proxy_host, state.proxy_port = url.host_header, url.port_text
-    if is_too_long(state):
-        state.discarded = True
+    kept = kept_of_too_long(state)
+    if kept is not None:
+        state.discarded, state.read_length = True, kept
         raise BadGateway(413, "client intended to send too large chunked body", body_limit(state.scope)[1])
     upstream = plan.upstream or locate(state.config, state.build, url, plan.handler)
     made = _made(state, plan, url, upstream, cached)

@@ -139,6 +139,13 @@ def location_name(scope: Scope) -> LocationName:
 
     A location that was cut out of its head (a fragment) has the empty prefix, which matches every URI.
     """
+    memo = scope.memo
+    if "name" not in memo:
+        memo["name"] = _read_name(scope)
+    return memo["name"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _read_name(scope: Scope) -> LocationName:
     args = scope.opener.args if scope.opener is not None else ()
     if len(args) == 2:
         return LocationName(args[0], args[1])
@@ -157,7 +164,7 @@ def auto_redirect(scope: Scope) -> bool:
     The name ends in ``/`` and the location itself (not an ``if`` in it) hands requests to a backend.
     """
     name = location_name(scope)
-    return not name.is_regex and name.name.endswith("/") and any(scope.first(directive) for directive in _PASSES)
+    return not name.is_regex and name.name.endswith("/") and any(directive in scope.index for directive in _PASSES)
 
 
 def named_location(server: Scope, name: str) -> Scope | None:

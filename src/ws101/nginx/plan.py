@@ -195,7 +195,8 @@ def _fields(
     if isinstance(own, Unknown):
         unknown.append(own)
         own = ()
-    fields = [_field(p.args[0], p.args[1], p) for p in own if len(p.args) == 2]
+    written = [(placed.args, placed) for placed in own]
+    fields = [_field(args[0], args[1], placed) for args, placed in written if len(args) == 2]
     taken = {lower(field.name) for field in fields}
     defaults = (*_DEFAULTS, *((name, "") for name in _CACHE_DEFAULTS if cached))
     for name, value in defaults:

@@ -65,7 +65,8 @@ def script(scope: Scope) -> tuple[Placed, ...]:
     """The rewrite module's directives of a scope, in order."""
     memo = scope.memo
     if "script" not in memo:
-        memo["script"] = tuple([placed for placed in scope if placed.directive.name in _SCRIPT])
+        runs = any(name in scope.index for name in _SCRIPT)
+        memo["script"] = tuple([placed for placed in scope if placed.directive.name in _SCRIPT]) if runs else ()
     return memo["script"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
@@ -80,6 +81,7 @@ def run_script(state: State, scope: Scope) -> Returned | None:
     first = script(scope)
     if not first:
         return None
+    state.quotes = True
     pending = list(reversed(first))
     while pending:
         placed = pending.pop()
@@ -167,6 +169,8 @@ def _rewrite(state: State, placed: Placed) -> Step:
     if redirect:
         return True, _redirected(state, placed, template, keeps_args, 301 if flag == "permanent" else 302)
     _change_uri(state, template, keeps_args)
+    stays = template.args_at is not None and not state.build.does("forgets_arguments")
+    state.quotes = None if stays or state.quotes is None else False
     if not state.uri:
         return True, Returned(500, None, placed)
     state.decide("rewrite", state.uri + (f"?{state.args}" if state.args else ""), f"rewrite {pattern}", placed)
@@ -176,9 +180,10 @@ def _rewrite(state: State, placed: Placed) -> Step:
 def _change_uri(state: State, template: Template, keeps_args: bool) -> None:
     """The new URI and arguments (nginx: ngx_http_script_regex_end_code)."""
     cut = len(template.parts) if template.args_at is None else template.args_at
-    path = _expand(state, Template(template.parts[:cut]), escaped=False)
+    path_template = Template(template.parts[:cut])
+    path = _known(_mended(state, path_template) if state.quotes is None else evaluate(state, path_template))
     if template.args_at is not None:
-        args = _expand(state, Template(template.parts[cut:]), escaped=True)
+        args = _known(_escaped(state, Template(template.parts[cut:])))
         state.args = f"{args}&{state.args}" if keeps_args and state.args else args
     elif not keeps_args:
         state.args = ""
@@ -186,7 +191,7 @@ def _change_uri(state: State, template: Template, keeps_args: bool) -> None:
 
 
 def _redirected(state: State, placed: Placed, template: Template, keeps_args: bool, status: int) -> Returned:
-    target = unescape_redirect(_expand(state, template, escaped=True))
+    target = unescape_redirect(_known(_escaped(state, template)))
     if keeps_args and state.args:
         has_args = any(isinstance(part, str) and "?" in part for part in template.parts)
         target += ("&" if has_args else "?") + state.args
@@ -194,20 +199,38 @@ def _redirected(state: State, placed: Placed, template: Template, keeps_args: bo
     return Returned(status, target, placed)
 
 
-def _expand(state: State, template: Template, *, escaped: bool) -> str:
-    """A replacement's text; captures are escaped in arguments and redirects if the client's URI was."""
-    value = _quoted_value(state, template) if escaped else evaluate(state, template)
+def _known(value: str | Unknown) -> str:
+    """A text that must be known for the request to go on."""
     if isinstance(value, Unknown):
         raise Unanswerable(value)
     return value
 
 
 def _quoted(state: State, text: str) -> str | Unknown:
-    """The value of an argument of ``set`` or ``if`` (nginx: ngx_http_script_complex_value_code)."""
-    return _quoted_value(state, parse_template(text))
+    """The value of an argument of ``set`` or ``if``: captures are escaped until a ``rewrite`` of the script matches.
+
+    Source: src/http/modules/ngx_http_rewrite_module.c:ngx_http_rewrite_handler (``e->quote``),
+    src/http/ngx_http_script.c:ngx_http_script_complex_value_code.
+    """
+    template = parse_template(text)
+    if state.quotes is None:
+        return _mended(state, template)
+    return _escaped(state, template) if state.quotes else evaluate(state, template)
 
 
-def _quoted_value(state: State, template: Template) -> str | Unknown:
+def _mended(state: State, template: Template) -> str | Unknown:
+    """A value with captures after a replacement with arguments.
+
+    Until the repair of 2026 (1.30.1, 1.31.0, and what distributions have brought back) nginx goes on escaping captures
+    then, and cuts them off at the length of the unescaped text.
+    """
+    plain = evaluate(state, template)
+    if not template.has_captures or plain == _escaped(state, template):
+        return plain
+    return Unknown("captures after a rewrite with arguments: what comes of them depends on a repair of 2026")
+
+
+def _escaped(state: State, template: Template) -> str | Unknown:
     """A value in which captures are escaped if the client's URI was (nginx: ngx_http_script_copy_capture_code)."""
     if not template.has_captures or not (state.received.quoted_uri or state.received.plus_in_uri):
         return evaluate(state, template)

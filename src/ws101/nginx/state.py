@@ -31,6 +31,7 @@ class State:
         received: The request as nginx read it.
         server: The server block that answers.
         scope: The scope whose settings rule now (nginx's ``r->loc_conf``).
+        quotes: Whether captures in ``set`` and ``if`` are escaped; None where versions and repaired builds differ.
         matches: How many regular expressions have left captures.
         body_length: Of what goes upstream; None without a body.
         read_length: Of a chunked body that was read.
@@ -49,6 +50,7 @@ class State:
     args: str = ""
     captures: Match | Unknown | None = None
     matches: int = 0
+    quotes: bool | None = True
     values: dict[str, str | Unknown] = field(default_factory=dict)
     depth: int = 0
     rounds: int = 0

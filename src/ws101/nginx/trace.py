@@ -311,6 +311,9 @@ def _jump(state: State, target: str) -> Next:
         state.decide("rewrite", "500", "rewrite or internal redirection cycle")
         return _finish(state, 500)
     state.proxy_host, state.proxy_port, state.body_length = "", "", None
+    if target.startswith("@") and not state.uri:
+        state.decide("location", target, "empty URI in redirect to named location")
+        return _finish(state, 500)
     if target.startswith("@"):
         scope = named_location(state.server, target)
         if scope is None:
@@ -473,15 +476,24 @@ def answer(route: Route, request: Request, build: Build) -> Trace:
 
 def _answer(route: Route, request: Request, build: Build) -> Trace:
     config, server = route.server.config, route.server
-    settings = client_settings(server, build)
     arrival = Arrival(request)
-    received = read_request(request, build, settings, lambda _host: (server, settings))
+    received = _received_by(server, request, build)
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(request), server, server)
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     return _done(state, _run_in(state, route))
+
+
+def _received_by(server: Scope, request: Request, build: Build) -> Received | Refused:
+    """A request as a server reads it; worked out once for all its routes."""
+    key = ("received", request, build)
+    memo = server.memo
+    if key not in memo:
+        settings = client_settings(server, build)
+        memo[key] = read_request(request, build, settings, lambda _host: (server, settings))
+    return memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def _run_in(state: State, route: Route) -> Outcome:
@@ -494,7 +506,8 @@ def _run_in(state: State, route: Route) -> Outcome:
         outer = scope.parent if scope.kind in ("if-in-location", "limit_except") and scope.parent else scope
         state.uri_changed = False
         state.scope, state.handler = outer, own_handler(outer)
-        state.internal = state.internal or bool(outer.all("internal")) or location_name(outer).modifier == "@"
+        is_internal = effective(outer, "internal").origin is not None
+        state.internal = state.internal or is_internal or location_name(outer).modifier == "@"
         _capture(state, outer)
         if scope.kind == "limit_except":
             state.scope, state.handler = scope, own_handler(scope) or state.handler
