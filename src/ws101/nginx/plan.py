@@ -6,6 +6,7 @@ A request then only runs through the plan: what depends on the configuration alo
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
@@ -32,6 +33,7 @@ _DEFAULTS = (
     ("Expect", ""),
     ("Upgrade", ""),
 )
+_key = lru_cache(maxsize=4096)(lower)
 _OF_THE_BODY = frozenset(("$proxy_internal_body_length", "$proxy_internal_chunked"))
 _CACHE_DEFAULTS = ("If-Modified-Since", "If-Unmodified-Since", "If-None-Match", "If-Match", "Range", "If-Range")
 
@@ -144,6 +146,7 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
     http_version = f"HTTP/{version.text or build.default_http_version}"
     url = _static_url(template)
     fields = _fields(scope, build, unknown, url=url, http_version=http_version, cached=cached)
+    timeout, timeout_origin = idle_timeout(scope)
     return Plan(
         handler=handler,
         location=location_name(level).name if level.kind == "location" and level.opener else "",
@@ -151,7 +154,7 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
         url=url,
         upstream=locate(scope.config, build, url, handler) if url is not None else None,
         fields=tuple(field for field in fields if not field.is_silent),
-        taken={lower(field.name): field for field in fields},
+        taken={_key(field.name): field for field in fields},
         http_version=http_version,
         passes_headers=_flag(scope, "proxy_pass_request_headers", True, unknown),
         withheld_by=effective(scope, "proxy_pass_request_headers").origin,
@@ -159,8 +162,8 @@ def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
         buffers_body=_flag(scope, "proxy_request_buffering", True, unknown),
         method=_template(scope, "proxy_method"),
         body=_template(scope, "proxy_set_body"),
-        idle_timeout=idle_timeout(scope)[0],
-        idle_origin=idle_timeout(scope)[1],
+        idle_timeout=timeout,
+        idle_origin=timeout_origin,
         unknown=tuple(unknown),
     )
 
@@ -191,30 +194,40 @@ def _fields(
     scope: Scope, build: Build, unknown: list[Unknown], *, url: ProxyUrl | None, http_version: str, cached: bool
 ) -> tuple[Field, ...]:
     """The user's fields, then the defaults whose names are free (nginx: ngx_http_proxy_init_headers)."""
-    own = effective_all(scope, "proxy_set_header")
+    own = _own_fields(scope)
     if isinstance(own, Unknown):
         unknown.append(own)
         own = ()
-    written = [(placed.args, placed) for placed in own]
-    fields = [_field(args[0], args[1], placed) for args, placed in written if len(args) == 2]
-    taken = {lower(field.name) for field in fields}
-    defaults = (*_DEFAULTS, *((name, "") for name in _CACHE_DEFAULTS if cached))
-    for name, value in defaults:
-        if lower(name) in taken or (name == "Proxy-Connection" and not build.does("drops_proxy_connection")):
-            continue
-        sends = name != "Connection" or build.does("sends_connection_close")
-        fields.append(_field(name, value if sends else "", None))
-    fields = [_settled(field, url) for field in fields]
+    taken = {_key(field.name) for field in own}
+    fields = [*own, *(field for field in _default_fields(build, cached) if _key(field.name) not in taken)]
+    if url is not None and "host" not in taken:
+        at = len(own)
+        fields[at] = replace(fields[at], fixed=HeaderFate("Host", url.host_header, "default"))
     return tuple(_host_first(fields, http_version == "HTTP/1.1") if build.does("host_first") else fields)
 
 
-def _settled(field: Field, url: ProxyUrl | None) -> Field:
-    """A default of nginx with what is known of it beforehand: where it goes, and that it is about a body."""
-    if field.origin is None and field.text == "$proxy_host" and url is not None:
-        return replace(field, fixed=HeaderFate(field.name, url.host_header, "default"))
-    if field.origin is None and field.text in _OF_THE_BODY:
-        return replace(field, needs_body=True)
-    return field
+def _own_fields(scope: Scope) -> tuple[Field, ...] | Unknown:
+    """The fields of the level that rules; worked out once for all that inherit them."""
+    own = effective_all(scope, "proxy_set_header")
+    if isinstance(own, Unknown) or not own:
+        return own if isinstance(own, Unknown) else ()
+    memo = own[0].scope.memo
+    if "own fields" not in memo:
+        written = [(placed.args, placed) for placed in own]
+        memo["own fields"] = tuple([_field(args[0], args[1], placed) for args, placed in written if len(args) == 2])
+    return memo["own fields"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+@lru_cache(maxsize=64)
+def _default_fields(build: Build, cached: bool) -> tuple[Field, ...]:
+    """nginx's own fields, Host first."""
+    names = dict.fromkeys(_CACHE_DEFAULTS if cached else (), "")
+    values = dict(_DEFAULTS) | names
+    if not build.does("drops_proxy_connection"):
+        del values["Proxy-Connection"]
+    if not build.does("sends_connection_close"):
+        values["Connection"] = ""
+    return tuple(replace(_field(name, text, None), needs_body=text in _OF_THE_BODY) for name, text in values.items())
 
 
 def _field(name: str, text: str, origin: Placed | None) -> Field:

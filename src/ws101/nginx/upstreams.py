@@ -38,8 +38,15 @@ def locate(config: Config, build: Build, url: ProxyUrl, origin: Placed) -> Upstr
     if block is None:
         peers = tuple(Peer(address, origin=origin) for address in _addresses(url))
         return Upstream(url.host_header, peers, url.tls)
-    peers = tuple(peer for placed in block.all("server") for peer in _peers(placed))
-    return Upstream(url.host_header, peers, url.tls, block, _keeps_alive(block, build))
+    return Upstream(url.host_header, _members(block), url.tls, block, _keeps_alive(block, build))
+
+
+def _members(block: Scope) -> tuple[Peer, ...]:
+    """The peers of a block; worked out once for all that lead there."""
+    memo = block.memo
+    if "peers" not in memo:
+        memo["peers"] = tuple([peer for placed in block.all("server") for peer in _peers(placed)])
+    return memo["peers"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def _addresses(url: ProxyUrl) -> tuple[str, ...]:
