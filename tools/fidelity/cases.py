@@ -203,7 +203,7 @@ def seen_as_text(pair: Pair) -> str:
         name, raw = seen.upstream[-1]
         head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
         return _in_places(_forwarded(name, head, body, _got(seen)), pair)
-    if seen.status is None:
+    if not seen.answer:
         return "the connection is closed"
     text = None if _PAGE in seen.body else seen.body.decode("latin-1")
     return _in_places(_answer(seen.status, seen.header("Location"), text or None), pair)
