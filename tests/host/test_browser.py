@@ -150,6 +150,9 @@ def test_a_program_that_is_no_browser_is_named_and_ended(
     monkeypatch.setattr(tempfile, "tempdir", str(profile))
     with pytest.raises(InputError, match=message):
         opened(pretender(tmp_path, body), "ws://127.0.0.1:1/")
+    until = time.monotonic() + 5  # a killed process is listed until it has been reaped
+    while processes(profile) and time.monotonic() < until:
+        time.sleep(0.05)
     assert processes(profile) == []
     assert list(profile.iterdir()) == []
 

@@ -111,7 +111,7 @@ def command(
     from ws101.host import network as sockets
     from ws101.probes.handshake import HandshakeOptions
 
-    name, seconds = _chosen(measured)
+    name, seconds = _chosen(measured, crowd)
     if ping_every is not None and name != "idle":
         raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
@@ -129,8 +129,6 @@ def command(
         host=latin1(host) if host else None,
         timeout=timeout,
     )
-    if crowd is not None and name != "handshake":
-        raise UsageError(f"--many and --{name} exclude each other", help="give one of them")
     if crowd is not None:
         return run_many(endpoint, options, network, crowd, output=output, color=color)
     if name == "http":
@@ -144,14 +142,15 @@ def command(
     return exit_code(seen)
 
 
-def _chosen(measured: Mapping[str, float | None]) -> tuple[str, float]:
+def _chosen(measured: Mapping[str, float | None], crowd: Wanted | None) -> tuple[str, float]:
     """The one thing to measure, and its seconds.
 
     Raises:
         UsageError: If there are several.
     """
     given = [(name, value) for name, value in measured.items() if value]
-    if len(given) > 1:
+    if len(given) + (crowd is not None) > 1:
+        given += [("many", 0.0)] if crowd is not None else []
         names = " and ".join(sorted(f"--{name}" for name, _ in given))
         raise UsageError(f"{names} exclude each other", help="one probe is one connection: run them one by one")
     return given[0] if given else ("handshake", 0.0)
