@@ -20,12 +20,11 @@ from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.tunnel import handshake_faults
 from ws101.nginx.upstreams import find_block, locate, names_a_host
-from ws101.nginx.variables import evaluate
+from ws101.nginx.variables import CAPTURE_CONFLICT, evaluate
 from ws101.text import lower
 
 __all__ = ["BadGateway", "forwarded"]
 
-_CONFLICT = Unknown("a map's regular expression changes a capture while the request that uses it is made")
 _SENT = frozenset(("set", "default", "passed"))
 _key = lru_cache(maxsize=4096)(lower)
 """A field's name to look it up by; the same few names come again and again."""
@@ -69,8 +68,7 @@ def forwarded(state: State) -> Forwarded:
 def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: bool) -> Forwarded:
     """Make the request, in nginx's order: body, method, target, header fields.
 
-    nginx makes it twice, first to know how long it gets.  Where a map's regular expression changes a capture on the
-    way, the two differ: versions without the repair of 2026 then write past the end, those with it answer 500.
+    nginx makes it twice, first to know how long it gets; a map's regular expression may change captures on the way.
     """
     unknown = list(plan.unknown)
     matches = state.matches
@@ -79,7 +77,7 @@ def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: b
     target = _target(state, plan, url)
     fates = _headers(state, plan, unknown)
     if state.matches != matches and (fates, body) != (_headers(state, plan, []), body_of(state, plan, [])):
-        unknown.append(_CONFLICT)
+        unknown.append(CAPTURE_CONFLICT)
     request = None
     if not unknown and isinstance(method, str) and isinstance(body, str):
         sent = tuple([(fate.name, fate.value) for fate in fates if fate.fate in _SENT])
@@ -163,8 +161,8 @@ def _needs_resolver(state: State, plan: Plan, url: ProxyUrl, made: Forwarded) ->
     if plan.url is not None or not names_a_host(url, find_block(state.config, url)):
         return
     resolver = effective(state.scope, "resolver")
-    if resolver.value is None and _CONFLICT in made.unknown:
-        raise Unanswerable(_CONFLICT)
+    if resolver.value is None and CAPTURE_CONFLICT in made.unknown:
+        raise Unanswerable(CAPTURE_CONFLICT)
     if resolver.value is None:
         raise BadGateway(502, f"no resolver defined to resolve {url.host}", plan.handler)
     state.wonder(Unknown(f'"{url.host}" is looked up at run time', resolver.origin or plan.handler))

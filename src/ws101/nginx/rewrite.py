@@ -16,7 +16,7 @@ from ws101.nginx.readings import read
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.templates import Template, parse_template
-from ws101.nginx.variables import evaluate, evaluate_text, remember_captures, variable
+from ws101.nginx.variables import CAPTURE_CONFLICT, evaluate, evaluate_text, remember_captures, variable
 
 __all__ = ["HANDLERS", "Returned", "is_redirect", "own_handler", "run_script"]
 
@@ -118,9 +118,9 @@ Step = tuple[bool, Returned | None]
 
 def _set(state: State, placed: Placed) -> Step:
     name, value = placed.args[0].removeprefix("$").lower(), _quoted(state, placed.args[1])
-    if name == "args":
-        if isinstance(value, Unknown):
-            raise Unanswerable(value)
+    if isinstance(value, Unknown) and (name == "args" or value is CAPTURE_CONFLICT):
+        raise Unanswerable(Unknown(value.reason, placed))
+    if name == "args" and isinstance(value, str):
         state.args, state.valid_unparsed_uri = value, False
     elif isinstance(value, Unknown) and value.origin is None:
         state.values[name] = Unknown(value.reason, placed)
@@ -149,6 +149,8 @@ def _return(state: State, placed: Placed) -> Step:
         return True, Returned(status, None, placed)
     state.discarded = True
     value = evaluate_text(state, text)
+    if value is CAPTURE_CONFLICT:
+        raise Unanswerable(Unknown(CAPTURE_CONFLICT.reason, placed))
     if isinstance(value, Unknown):
         state.wonder(value)
     return True, Returned(status, value, placed)
@@ -240,7 +242,7 @@ def _escaped(state: State, template: Template) -> str | Unknown:
         return value
     again = _joined(state, template)
     if isinstance(again, str) and len(again) != len(value):
-        return Unknown("a map's regular expression changes a capture in the middle of the value that uses it")
+        return CAPTURE_CONFLICT
     return again
 
 

@@ -18,7 +18,11 @@ from ws101.nginx.regex import Match, Undecided
 from ws101.nginx.state import State
 from ws101.nginx.templates import Template, Variable, parse_template
 
-__all__ = ["declared_variables", "evaluate", "evaluate_text", "remember_captures", "variable"]
+__all__ = ["CAPTURE_CONFLICT", "declared_variables", "evaluate", "evaluate_text", "remember_captures", "variable"]
+
+CAPTURE_CONFLICT = Unknown("a map's regular expression changes a capture in the middle of the value that uses it")
+"""nginx works a value out twice, for its length and for its bytes; where the two differ, versions without a repair of
+2026 write past the end, and those with it answer 500."""
 
 _MAX_DEPTH = 100
 _MAX_ROUNDS = 100_000
@@ -63,7 +67,7 @@ def evaluate(state: State, template: Template) -> str | Unknown:
         return value
     again = _joined(state, template)
     if isinstance(again, str) and len(again) != len(value):
-        return Unknown("a map's regular expression changes a capture in the middle of the value that uses it")
+        return CAPTURE_CONFLICT
     return again
 
 
