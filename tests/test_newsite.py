@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,6 +15,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import ClientConnection, connect
 
+from tests.certificates import certificate
 from ws101.check import check
 from ws101.errors import UsageError
 from ws101.host.binary import NginxBinary
@@ -29,6 +28,18 @@ from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
 
 SITE = NewSite(("example.com",), ("/ws",), ("127.0.0.1:3000",))
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as six:
+            six.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+HAS_IPV6 = has_ipv6()
 FORMS = [
     SITE,
     replace(SITE, style="quick"),
@@ -37,23 +48,13 @@ FORMS = [
     replace(SITE, paths=("/socket.io/",), upstreams=("127.0.0.1:3000", "127.0.0.1:3001")),
     replace(SITE, paths=("/rt",), upstreams=("127.0.0.1:3000", "unix:/run/app.sock", "[::1]:3000"), sticky=True),
     replace(SITE, listen="127.0.0.1:8080", idle_timeout=120),
+    *([replace(SITE, listen="8080", ipv6=True)] if HAS_IPV6 else ()),
 ]
 TLS = replace(SITE, certificate=("cert.pem", "cert.key"))
 
 
 def reading(text: str) -> Config:
     return Config(MemoryFiles({"/etc/nginx/nginx.conf": text.encode("ascii")}), "/etc/nginx/nginx.conf", complete=True)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the certificate, is not installed")
-    stem = tmp_path_factory.mktemp("tls") / "cert"
-    made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=x")
-    command = ["openssl", "req", "-x509", *made, "-keyout", f"{stem}.key", "-out", f"{stem}.pem"]
-    subprocess.run(command, check=True, capture_output=True)
-    return {name: stem.with_name(name).read_bytes() for name in ("cert.pem", "cert.key")}
 
 
 @pytest.mark.parametrize("site", FORMS, ids=range(len(FORMS)))
@@ -69,13 +70,11 @@ def test_nginx_accepts_it_as_it_is(site: NewSite, binary: NginxBinary) -> None:
 
 
 @pytest.mark.parametrize("told", [True, False], ids=["told", "unknown"])
-def test_nginx_accepts_it_with_a_certificate_in_every_version(
-    told: bool, binary: NginxBinary, certificate: dict[str, bytes]
-) -> None:
+def test_nginx_accepts_it_with_a_certificate_in_every_version(told: bool, binary: NginxBinary) -> None:
     builds = (binary.build,) if told else Build.representatives()
     text = site_text(replace(TLS, whole=True, builds=builds))
     assert (" http2" in text) is (told and binary.build.has_module("http_v2") is True)
-    accepted, output = accepts(text, binary=binary, files=certificate)
+    accepted, output = accepts(text, binary=binary, files=certificate())
     assert accepted, output
     assert "warn" not in output
 
@@ -120,8 +119,10 @@ PLAIN = "GET {} HTTP/1.1\nHost: example.com\nConnection: close\n\n"
 
 
 @contextmanager
-def websocket(port: int, path: str = "/ws", tls: ssl.SSLContext | None = None) -> Iterator[ClientConnection]:
-    plain_socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+def websocket(
+    port: int, path: str = "/ws", tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> Iterator[ClientConnection]:
+    plain_socket = socket.create_connection((host, port), timeout=5)
     url = f"{'wss' if tls else 'ws'}://example.com:{port}{path}"
     with connect(url, sock=plain_socket, ssl=tls, proxy=None, compression=None, ping_interval=None) as connection:
         yield connection
@@ -144,7 +145,26 @@ def test_on_a_real_nginx_a_websocket_gets_through_and_a_plain_page_too(style: st
         assert host == f"example.com:{port}", "what the browser's Origin names"
 
 
-def test_with_a_certificate_it_answers_wss_and_https(binary: NginxBinary, certificate: dict[str, bytes]) -> None:
+@pytest.mark.skipif(not HAS_IPV6, reason="this machine has no IPv6")
+def test_with_ipv6_it_answers_on_both_kinds_of_address(binary: NginxBinary) -> None:
+    with StoryApp("/ws") as app:
+        (port,) = free_ports(1)
+        site = replace(SITE, upstreams=(f"127.0.0.1:{app.port}",), listen=str(port), ipv6=True, whole=True)
+        with Nginx(site_text(site), binary=binary):
+            for host in ("127.0.0.1", "::1"):
+                with websocket(port, host=host) as connection:
+                    connection.send("hello")
+                    assert connection.recv(timeout=5) == "hello"
+
+
+def test_ipv6_holds_for_each_listen_and_keeps_its_flags() -> None:
+    text = site_text(replace(TLS, ipv6=True, builds=(Build((1, 22, 1)),)))
+    assert [line.strip() for line in text.splitlines() if "listen" in line] == [
+        "listen 80;", "listen [::]:80;", "listen 443 ssl http2;", "listen [::]:443 ssl http2;",
+    ]  # fmt: skip
+
+
+def test_with_a_certificate_it_answers_wss_and_https(binary: NginxBinary) -> None:
     if binary.build.has_module("http_ssl") is False:
         pytest.skip("this nginx is built without TLS")
     context = ssl.create_default_context()
@@ -154,7 +174,7 @@ def test_with_a_certificate_it_answers_wss_and_https(binary: NginxBinary, certif
         site = replace(
             TLS, upstreams=(f"127.0.0.1:{app.port}",), listen=f"127.0.0.1:{port}", whole=True, builds=(binary.build,)
         )
-        with Nginx(site_text(site), binary=binary, files=certificate), websocket(port, tls=context) as connection:
+        with Nginx(site_text(site), binary=binary, files=certificate()), websocket(port, tls=context) as connection:
             connection.send("hello")
             assert connection.recv(timeout=5) == "hello"
         assert app.requests[0].header("X-Forwarded-Proto") == "https"
@@ -224,6 +244,7 @@ def test_what_nginx_would_read_as_something_else_is_refused(part: str, value: st
         ({"paths": ()}, "a site needs a server name, a path and an upstream"),
         ({"paths": ("/ws", "/ws")}, "the same path is given twice"),
         ({"listen": "x"}, "x is no address to listen on"),
+        ({"listen": "127.0.0.1:80", "ipv6": True}, "127.0.0.1:80 is one address, and not one of IPv6"),
         ({"certificate": ("a b", "c")}, "a b is no file name"),
     ],
 )

@@ -40,6 +40,7 @@ class NewSite:
         style: ``map`` (plain requests work on the same paths) or ``quick`` (literals, for WebSockets alone).
         idle_timeout: Seconds that a WebSocket may stay silent.
         listen: Address and port; empty for 80, or 443 with TLS.
+        ipv6: Whether it listens on every IPv6 address too.
         whole: Whether an nginx.conf is wanted instead of a file for the http block.
         builds: The nginx versions it is for.
 
@@ -55,6 +56,7 @@ class NewSite:
     style: str = "map"
     idle_timeout: int = 86400
     listen: str = ""
+    ipv6: bool = False
     whole: bool = False
     builds: tuple[Build, ...] = ()
 
@@ -73,6 +75,8 @@ class NewSite:
         for word, given in (("server name", self.server_names), ("path", self.paths), ("upstream", self.upstreams)):
             if len(set(given)) < len(given):
                 raise UsageError(f"the same {word} is given twice", help="leave one out")
+        if self.ipv6 and ":" in self.listen.removeprefix("*:"):
+            raise UsageError(f"{self.listen} is one address, and not one of IPv6", help="give --listen the port alone")
         if self.sticky and len(self.upstreams) < 2:
             raise UsageError("with one backend every client gets the same", help="leave out --sticky")
         if self.style == "quick" and (shared := next((p for p in self.paths if p == "/" or _is_polling(p)), None)):
@@ -156,7 +160,7 @@ def _servers(site: NewSite) -> list[list[str]]:
     )
     if site.certificate is None or site.listen:
         return [main]
-    plain = _server(site, ["listen 80;"], [["return 301 https://$host$request_uri;"]])
+    plain = _server(site, _on(site, "80"), [["return 301 https://$host$request_uri;"]])
     return [plain, main]
 
 
@@ -172,12 +176,18 @@ def _listen(site: NewSite) -> list[str]:
     """HTTP/2 for the plain requests, in the words of the version; where it is not known, what all understand."""
     address = site.listen or ("443" if site.certificate else "80")
     if site.certificate is None:
-        return [f"listen {address};"]
+        return _on(site, address)
     if len(site.builds) != 1 or site.builds[0].has_module("http_v2") is False:
-        return [f"listen {address} ssl;"]
+        return _on(site, address, " ssl")
     if site.builds[0].does("http2_directive"):
-        return [f"listen {address} ssl;", "http2 on;"]
-    return [f"listen {address} ssl http2;"]
+        return [*_on(site, address, " ssl"), "http2 on;"]
+    return _on(site, address, " ssl http2")
+
+
+def _on(site: NewSite, address: str, flags: str = "") -> list[str]:
+    """A port alone is every IPv4 address; those of IPv6 are a socket of their own."""
+    six = [f"listen [::]:{address.removeprefix('*:')}{flags};"] if site.ipv6 else []
+    return [f"listen {address}{flags};", *six]
 
 
 def _tls(site: NewSite) -> list[str]:

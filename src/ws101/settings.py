@@ -1,4 +1,4 @@
-"""``ws101.toml``: what a project tells ``ws101 check`` and the editor once, instead of on every command line.
+"""``ws101.toml``: what a project tells ``check``, ``fix`` and the editor once, instead of on every command line.
 
 ::
 

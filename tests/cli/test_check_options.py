@@ -87,6 +87,7 @@ def test_annotations_name_the_file_in_the_repository(site: Path) -> None:
     assert done.out.startswith("::error file=deploy/nginx.conf,line=6,endLine=9,title=WS101 upgrade-not-forwarded::")
 
 
+TIMEOUT = "proxy_read_timeout 1h;"
 SETTINGS = f'urls = ["{URL}"]\nfail-on = "warning"\nnginx-version = "1.22.1"\n'
 
 
@@ -159,3 +160,35 @@ def test_a_suppression_without_a_reason_silences_nothing(site: Path) -> None:
         "host-not-forwarded",
         "suppression",
     }
+
+
+def test_fix_goes_by_the_settings_too(site: Path) -> None:
+    (site / "ws101.toml").write_text(SETTINGS)
+    done = ws101("fix", str(site))
+    assert done.code == 0
+    assert done.err.splitlines()[0] == f"settings: {site}/ws101.toml"
+    assert "+            proxy_set_header Upgrade $http_upgrade;" in done.out
+    (site / "ws101.toml").write_text(SETTINGS + 'ignore = ["upgrade-not-forwarded", "WS134"]\n')
+    assert ws101("fix", str(site)).out == ""
+    assert "unknown key" in ws101("fix", str(site), "--settings", str(_misspelt(site))).err
+
+
+def _misspelt(site: Path) -> Path:
+    path = site / "other.toml"
+    path.write_text("ignor = []\n")
+    return path
+
+
+def test_the_last_line_counts_what_the_named_command_mends(tmp_path: Path) -> None:
+    good = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
+    shadowed = SITE.replace(TIMEOUT, f"{good} {TIMEOUT} }} location ~ ^/w {{ proxy_pass http://127.0.0.1:3000;")
+    found = set()
+    for text in (SITE, shadowed):
+        (tmp_path / "nginx.conf").write_text(text)
+        for line in ws101("check", str(tmp_path), *OLD, "--url", URL).out.splitlines():
+            if " can be fixed" in line:
+                said, _, command = line.partition(": ")
+                fixed = ws101(*command.split()[1:], *OLD, "--format", "json").json
+                assert int(said.split()[0]) == len(fixed["fixed"])
+                found.add("--unsafe" in command)
+    assert found == {True, False}

@@ -12,7 +12,15 @@ import click
 from ws101.cli.console import Console
 from ws101.cli.group import program_path
 from ws101.cli.inputs import Inputs, Loaded
-from ws101.cli.options import header_option, nginx_options, output_options, proof_options, rule_options, url_option
+from ws101.cli.options import (
+    header_option,
+    nginx_options,
+    output_options,
+    proof_options,
+    rule_options,
+    settings_option,
+    url_option,
+)
 from ws101.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,6 +47,7 @@ __all__ = ["command"]
 @rule_options
 @proof_options
 @header_option
+@settings_option
 @nginx_options
 @output_options("json")
 def command(
@@ -59,6 +68,7 @@ def command(
     test_command: str | None,
     reload_command: str | None,
     headers: tuple[str, ...],
+    settings: str | None,
     roots: tuple[str, ...],
     nginx: str | None,
     nginx_version: str | None,
@@ -75,15 +85,23 @@ def command(
       ws101 fix site.conf --write
       sudo ws101 fix /etc/nginx --url wss://example.com/ws --apply
     """
+    from ws101.cli.configured import find_settings, with_settings
     from ws101.cli.ruling import options_of
     from ws101.fix import fix
 
     if write and applying:
         raise UsageError("--write and --apply exclude each other", help="--apply writes, reloads and proves")
-    options = options_of(urls, select, ignore, form, idle_timeout)
-    loaded = _load(path, urls, Inputs(roots, nginx, nginx_version))
+    told = find_settings(settings, (path,) if path is not None else ())
+    options, inputs = with_settings(
+        options_of(urls, select, ignore, form, idle_timeout), Inputs(roots, nginx, nginx_version), told
+    )
+    asked = (*(word for url in urls for word in ("--url", url)), *(("--settings", settings) if settings else ()))
+    urls = options.urls
+    loaded = _load(path, urls, inputs)
     result = fix(loaded.config, loaded.builds, options, unsafe=unsafe)
     out, notes = Console.of(sys.stdout, color), Console.of(sys.stderr, color)
+    if told is not None and output == "terminal":
+        notes.write(notes.style.paint("dim", f"settings: {told.path}"))
     if applying and result.texts:
         from ws101.cli.applying import apply_and_report
         from ws101.cli.changing import ApplyOptions
@@ -101,7 +119,7 @@ def command(
         )
         return apply_and_report(loaded, result, how, out=out, console=notes, output=output, yes=yes)
     written = _write(loaded, result) if write and result.texts else ()
-    _report(loaded, result, written=written, urls=urls, out=out, notes=notes, output=output)
+    _report(loaded, result, written=written, asked=asked, out=out, notes=notes, output=output)
     return 1 if result.has_errors or result.report.problems else 0
 
 
@@ -126,7 +144,7 @@ def _report(
     result: FixResult,
     *,
     written: tuple[str, ...],
-    urls: tuple[str, ...],
+    asked: tuple[str, ...],
     out: Console,
     notes: Console,
     output: str,
@@ -142,15 +160,15 @@ def _report(
     from ws101.report.terminal.fix import notes as as_text
 
     show_diff(loaded, result, out)
-    commands = [("written", path) for path in written] or _next(loaded, result, urls)
+    commands = [("written", path) for path in written] or _next(loaded, result, asked)
     notes.write(as_text(result, loaded.subject, notes.style, commands=commands))
 
 
-def _next(loaded: Loaded, result: FixResult, urls: tuple[str, ...]) -> list[tuple[str, str]]:
+def _next(loaded: Loaded, result: FixResult, asked: tuple[str, ...]) -> list[tuple[str, str]]:
     """What can be done with the diff, with the program's full path where sudo will drop PATH."""
     if loaded.disk is None or not result.texts:
         return []
-    words = ("fix", loaded.config.path, *(word for url in urls for word in ("--url", url)))
+    words = ("fix", loaded.config.path, *asked)
     sudo = () if os.geteuid() == 0 else ("sudo",)
     return [
         ("edit the files", shlex.join(("ws101", *words, "--write"))),

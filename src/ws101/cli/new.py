@@ -37,6 +37,7 @@ __all__ = ["command"]
 )
 @click.option("--idle-timeout", default="86400s", show_default=True, metavar="TIME", help="For proxy_read_timeout.")
 @click.option("--listen", default="", metavar="ADDRESS", help="Where to listen.  [default: 80, with --tls 443]")
+@click.option("--ipv6", is_flag=True, help="Listen on every IPv6 address too.")
 @click.option("--whole", is_flag=True, help="A whole nginx.conf instead of a file for conf.d.")
 @click.option("--nginx", "nginx", metavar="PATH", help="The nginx program to ask for its version.")
 @click.option("--nginx-version", metavar="V", help="Write it for this version: 1.22.1.")
@@ -50,6 +51,7 @@ def command(
     form: str,
     idle_timeout: str,
     listen: str,
+    ipv6: bool,
     whole: bool,
     nginx: str | None,
     nginx_version: str | None,
@@ -68,7 +70,7 @@ def command(
 
     builds = Inputs(nginx=nginx, version=nginx_version).builds()
     seconds = seconds_of(idle_timeout)
-    site = NewSite(names, paths, upstreams, sticky, tls or None, form, seconds, listen, whole, builds)
+    site = NewSite(names, paths, upstreams, sticky, tls or None, form, seconds, listen, ipv6, whole, builds)
     Console.of(sys.stdout).write_data(site_text(site))
     notes = Console.of(sys.stderr)
     for sentence in site.expects:

@@ -121,7 +121,17 @@ def _closing(subject: Subject, report: CheckReport, style: Style, fix_command: s
     dot = style.glyph("dot")
     silenced = f" {dot} {count(len(report.suppressed), 'finding')} suppressed" if report.suppressed else ""
     lines = [f"{summary(report, style)} in {files}{silenced} {dot} {style.paint('dim', subject.nginx_line)}"]
-    fixable = sum(item.fix is not None for item in report.findings)
-    if fixable and fix_command:
-        lines.append(f"{fixable} can be fixed: {style.paint('code', fix_command)}")
-    return lines
+    return [*lines, *(_fixable(report, style, fix_command) if fix_command else ())]
+
+
+def _fixable(report: CheckReport, style: Style, fix_command: str) -> Iterator[str]:
+    """What the command would mend, as it stands and with --unsafe, which leaves the notes alone."""
+    fixes = [(item.level, item.fix.safety) for item in report.findings if item.fix is not None]
+    safe = sum(safety is Safety.SAFE for _, safety in fixes)
+    unsafe = sum(safety is Safety.UNSAFE and level is not Level.NOTE for level, safety in fixes)
+    if safe:
+        yield f"{safe} can be fixed: {style.paint('code', fix_command)}"
+    if unsafe:
+        more = " more" if safe else ""
+        command = style.paint("code", f"{fix_command} --unsafe")
+        yield f"{unsafe}{more} can be fixed by an edit that changes other requests too: {command}"
