@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from tests.certificates import certificate
+from tests.rules.names import name_server
 from ws101.check import CheckReport, check
 from ws101.fix import FixResult, fix
 from ws101.host.binary import NginxBinary
@@ -28,7 +31,11 @@ BUILDS = tuple(Build(version) for version in ((1, 22, 1), (1, 25, 4), (1, 31, 3)
 AMBIENT = frozenset({"host-not-forwarded"})
 """Notes that hold for most short configurations: left out where another rule is the matter."""
 INNER = "127.0.0.1:8080"
-_LISTEN = re.compile(r"\blisten (80|8080)\b")
+_LISTEN = re.compile(r"\blisten (80|8080|443)\b")
+OVER_TLS = "127.0.0.1:443"
+"""Where the examples have a backend that speaks TLS."""
+NAMED = "app.internal:3000"
+RESOLVER = "resolver 127.0.0.11;"
 _TEMP = "".join(f"{name}_temp_path temp_{name}; " for name in ("client_body", "proxy"))
 
 
@@ -49,14 +56,25 @@ def fix_text(text: str, *urls: str, build: Build = BUILDS[0], unsafe: bool = Fal
     return fix(config_of({"nginx.conf": text}), (build,), wanted, unsafe=unsafe)
 
 
-def realised(files: Mapping[str, str], port: int, backend: str) -> dict[str, str]:
-    """The files with a real port and a real backend."""
-    found = {}
+def realised(
+    files: Mapping[str, str], port: int, backend: str, over_tls: str = OVER_TLS, dns: int = 53
+) -> dict[str, str]:
+    """The files with a real port, a real backend, one that speaks TLS, a name server, and a certificate."""
+    found = dict(certificate()) if any("cert.pem" in text for text in files.values()) else {}
     inner = f"127.0.0.1:{free_ports(1)[0]}" if any(INNER in text for text in files.values()) else INNER
-    named = f"localhost:{backend.rpartition(':')[2]}"
+    number = backend.rpartition(":")[2]
+    moves = {
+        BACKEND: backend,
+        INNER: inner,
+        OVER_TLS: over_tls,
+        "localhost:3000": f"localhost:{number}",
+        NAMED: f"app.internal:{number}",
+        RESOLVER: f"resolver 127.0.0.1:{dns};",
+    }
     for name, text in files.items():
-        moved = _LISTEN.sub(f"listen 127.0.0.1:{port}", text).replace(BACKEND, backend)
-        moved = moved.replace(INNER, inner).replace("localhost:3000", named)
+        moved = _LISTEN.sub(f"listen 127.0.0.1:{port}", text)
+        for old, new in moves.items():
+            moved = moved.replace(old, new)
         found[name] = re.sub(r"(?m)^http \{", "http { " + _TEMP + "access_log off;", moved)
     return found
 
@@ -65,8 +83,46 @@ def realised(files: Mapping[str, str], port: int, backend: str) -> dict[str, str
 def served(files: Mapping[str, str], backend: Recorder, binary: NginxBinary) -> Iterator[int]:
     """A real nginx with these files; gives its port."""
     (port,) = free_ports(1)
-    with Nginx(realised(files, port, backend.address), binary=binary):
+    with ExitStack() as stack:
+        wants_tls, wants_names = (any(word in text for text in files.values()) for word in (OVER_TLS, RESOLVER))
+        over_tls = stack.enter_context(speaking_tls(backend, binary)) if wants_tls else OVER_TLS
+        dns = stack.enter_context(name_server()) if wants_names else 53
+        stack.enter_context(Nginx(realised(files, port, backend.address, over_tls, dns), binary=binary))
         yield port
+
+
+@contextmanager
+def speaking_tls(backend: Recorder, binary: NginxBinary) -> Iterator[str]:
+    """The backend behind TLS of its own; gives its address."""
+    (port,) = free_ports(1)
+    pass_on = (
+        "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection;"
+    )
+    server = (
+        f"server {{ listen 127.0.0.1:{port} ssl; ssl_certificate cert.pem; ssl_certificate_key cert.key; "
+        f"location / {{ proxy_pass http://{backend.address}; {pass_on} }} }}"
+    )
+    conf = f"events {{}}\nhttp {{ {_TEMP}access_log off; {server} }}\n"
+    with Nginx({"nginx.conf": conf, **certificate()}, binary=binary):
+        yield f"127.0.0.1:{port}"
+
+
+def dialled(port: int, url: str) -> socket.socket:
+    """A connection to nginx as a client of the URL makes it: over TLS for wss.
+
+    Raises:
+        OSError: Nobody listens, or the other side does not speak TLS.
+    """
+    connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+    if urlsplit(url).scheme != "wss":
+        return connection
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        return context.wrap_socket(connection, server_hostname=urlsplit(url).hostname)
+    except OSError:
+        connection.close()
+        raise
 
 
 def answer_to(port: int, request: Request) -> bytes:
@@ -79,9 +135,16 @@ def answer_to(port: int, request: Request) -> bytes:
     return data
 
 
-def ask(port: int, request: Request, *, stay: float = 0.0) -> tuple[int, bool]:
-    """Send a request; the status of the answer, and whether the connection is still open after ``stay`` seconds."""
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+def ask(port: int, request: Request, url: str = "ws://example.com/", *, stay: float = 0.0) -> tuple[int, bool]:
+    """Send a request; the status of the answer, and whether the connection is still open after ``stay`` seconds.
+
+    The status is 0 if there is no connection, or no HTTP.
+    """
+    try:
+        connection = dialled(port, url)
+    except OSError:
+        return 0, False
+    with connection:
         connection.sendall(request.encode())
         data = b""
         while b"\r\n\r\n" not in data:
@@ -100,9 +163,9 @@ def ask(port: int, request: Request, *, stay: float = 0.0) -> tuple[int, bool]:
 
 
 def handshake(port: int, url: str = "ws://example.com/ws", *, stay: float = 0.0) -> tuple[int, bool]:
-    """An opening handshake for a URL's path and host."""
+    """An opening handshake for a URL's scheme, path and host."""
     parts = urlsplit(url)
-    return ask(port, handshake_request(parts.path or "/", parts.hostname or "example.com"), stay=stay)
+    return ask(port, handshake_request(parts.path or "/", parts.hostname or "example.com"), url, stay=stay)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,54 @@ def check(context: Context) -> Iterator[Found]:
     Why it matters
         nginx answers 400 ``The plain HTTP request was sent to HTTPS port``.
 
+    Bad
+        # url: ws://example.com:443/ws
+        # fix: none
+        # module: http_ssl
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        # url: wss://example.com/ws
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
     References
         https://nginx.org/en/docs/http/ngx_http_ssl_module.html#errors
     """

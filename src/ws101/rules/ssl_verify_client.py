@@ -27,6 +27,63 @@ def check(context: Context) -> Iterator[Found]:
     Why it matters
         nginx itself answers 400 ``No required SSL certificate was sent``; the backend hears nothing.
 
+    Bad
+        # url: wss://example.com/ws
+        # fix: none
+        # module: http_ssl
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                ssl_client_certificate cert.pem;
+                ssl_verify_client on;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                ssl_client_certificate cert.pem;
+                ssl_verify_client optional;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+                location / {
+                    if ($ssl_client_verify != SUCCESS) {
+                        return 403;
+                    }
+                    root html;
+                }
+            }
+        }
+
     References
         https://nginx.org/en/docs/http/ngx_http_ssl_module.html#ssl_verify_client
     """

@@ -30,6 +30,51 @@ def check(context: Context) -> Iterator[Found]:
         After the address has changed nginx answers 502 until it is reloaded; and if the name is unknown at start, nginx
         refuses the configuration: ``host not found in upstream``.
 
+    Bad
+        # fix: none
+        # proof: refused
+        # refused: host not found in upstream
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://app.internal:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                resolver 127.0.0.11;
+                location /ws {
+                    set $app app.internal:3000;
+                    proxy_pass http://$app;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
     References
         https://nginx.org/en/docs/http/ngx_http_upstream_module.html#resolve
         https://nginx.org/en/docs/http/ngx_http_core_module.html#resolver

@@ -25,6 +25,51 @@ def check(context: Context) -> Iterator[Found]:
         The browser says ERR_SSL_PROTOCOL_ERROR, other clients ``wrong version number``; nginx answers 400 to what it
         cannot read.
 
+    Bad
+        # url: wss://example.com/ws
+        # fix: none
+        # module: http_ssl
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
     References
         https://nginx.org/en/docs/http/configuring_https_servers.html
     """

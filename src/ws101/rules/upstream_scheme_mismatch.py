@@ -28,6 +28,48 @@ def check(context: Context) -> Iterator[Found]:
         TLS to a plain port fails in the TLS handshake, which is 502; plain HTTP to a TLS port is answered 400 or cut
         off.
 
+    Bad
+        # unsafe: yes
+        # module: http_ssl
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass http://127.0.0.1:443;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 80;
+                location /ws {
+                    proxy_pass https://127.0.0.1:443;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
     Fix safety
         Every request speaks another protocol to the backend then: always unsafe.
 

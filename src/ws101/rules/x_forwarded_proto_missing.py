@@ -31,6 +31,53 @@ def check(context: Context) -> Iterator[Found]:
         Applications that insist on https answer the handshake with a redirect (301, 302), which WebSocket clients do
         not follow; those that compare the scheme of Origin with their own answer 400 or 403.
 
+    Bad
+        # url: wss://example.com/ws
+        # unsafe: yes
+        # proof: accepted
+        # module: http_ssl
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
+    Good
+        events {}
+        http {
+            map $http_upgrade $connection_upgrade {
+                default upgrade;
+                ''      close;
+            }
+            server {
+                listen 443 ssl;
+                ssl_certificate cert.pem;
+                ssl_certificate_key cert.key;
+                location /ws {
+                    proxy_pass http://127.0.0.1:3000;
+                    proxy_http_version 1.1;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_set_header X-Forwarded-Proto $scheme;
+                    proxy_read_timeout 1h;
+                }
+            }
+        }
+
     Fix safety
         Plain requests carry the field too, and an application that trusts it may answer them otherwise: always unsafe.
 

@@ -16,7 +16,7 @@ say how it is to be read::
     # module: NAME    an nginx module it needs, as configure spells it: http_fastcgi
     # refused: TEXT   nginx's words, if it refuses Bad
 
-A Good example inherits the keys of its Bad example; several Good examples may follow one Bad example.
+A Good example inherits the keys of its Bad example, and may name another url; several Good examples may follow one Bad example.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def _pairs(sections: list[tuple[str, str]]) -> list[Pair]:
             raise ValueError("a Good example needs a Bad one before it")
         else:
             good = _sample(body, bad)
-            pairs.append(Pair(replace(good, files=bad.files), good))
+            pairs.append(Pair(replace(good, files=bad.files, urls=bad.urls), good))
     return pairs
 
 
