@@ -14,6 +14,7 @@ from tests.cli.test_logs import LOGS
 from tests.cli.test_tap import EVENT
 from tests.cli.test_verify import VERIFY
 from tests.host.test_many import MANY
+from ws101.cli.group import COMMANDS as ENTRIES
 from ws101.cli.group import command_line
 from ws101.nginx.outcome import Outcome
 from ws101.probes.core import FAILURES
@@ -36,6 +37,7 @@ SHAPES: dict[str, object] = {
     "ws101/logs/1": LOGS,
 }
 CONTEXT = click.Context(command_line)
+SECTIONS = tuple(dict.fromkeys(entry.section for entry in ENTRIES))
 NAMES = command_line.list_commands(CONTEXT)
 
 
@@ -68,6 +70,15 @@ def test_every_kind_of_outcome_is_documented() -> None:
     kinds = re.findall(r"``(\w+)``", (Outcome.__doc__ or "").split("kind:")[1].split("status:")[0])
     assert len(kinds) == 7
     assert all(f"`{kind}`" in FORMATS for kind in kinds)
+
+
+def test_the_table_at_the_top_leads_to_every_command_in_the_order_of_help() -> None:
+    table = [line for line in COMMANDS.splitlines() if line.startswith(tuple(f"| {s} |" for s in SECTIONS))]
+    found = [(line.split(" | ")[0].strip("| "), re.findall(r"\[(\w+)\]\(#ws101-(\w+)\)", line)) for line in table]
+    assert found == [
+        (section, [(entry.name, entry.name) for entry in ENTRIES if entry.section == section and entry.name in NAMES])
+        for section in SECTIONS
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
