@@ -34,7 +34,7 @@ from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, find_nginx, read_binary
 from ws101.host.workers import Worker, workers
 
-__all__ = ["ACCESS_FORMAT", "Nginx", "accepts", "until", "wrap"]
+__all__ = ["ACCESS_FORMAT", "Nginx", "accepts", "dies_with_us", "until", "wrap"]
 
 Conf = str | Mapping[str, str]
 """The main file's text, or all configuration files by relative path, ``nginx.conf`` being the main one."""
@@ -191,7 +191,7 @@ class Nginx:
         """
         with self.dir.joinpath("stderr.log").open("wb") as stderr:
             self._process = subprocess.Popen(
-                [*_dies_with_us(), *self.command], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
+                [*dies_with_us(), *self.command], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=stderr, stderr=stderr
             )
         _running.add(self)
         try:
@@ -322,7 +322,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _dies_with_us() -> list[str]:
+def dies_with_us() -> list[str]:
     """A wrapper that replaces itself by nginx and has the kernel send it TERM when the thread that started it ends.
 
     So only for the main thread; elsewhere nginx would end with its thread.
