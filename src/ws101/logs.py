@@ -9,6 +9,7 @@ a 101 whose time lies at the timeout.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from functools import cache
 
 __all__ = [
     "COMBINED",
+    "EDGES",
     "SIGNATURES",
     "AccessEntry",
     "Clue",
@@ -322,8 +324,15 @@ def _age(entry: AccessEntry) -> float | None:
     return round(entry.seconds, 1) if entry.seconds is not None else None
 
 
+EDGES = (1, 5, 10, 30, 45, 55, 65, 120, 300, 600, 3600, 86400)
+"""Where the ages of tunnels are parted for people, in seconds: the default of 60 s lies in the middle of a part."""
+
+
 class Tally:
     """What logs of any length tell, in memory that does not grow with them.
+
+    Args:
+        target: A request target: only lines about its path are counted; empty counts all.
 
     Attributes:
         lines: How many lines were looked at.
@@ -341,7 +350,8 @@ class Tally:
     _PATHS = 500
     _DAY = 86400
 
-    def __init__(self) -> None:
+    def __init__(self, target: str = "") -> None:
+        self._wanted = _path(target)
         self.lines = self.unread = self.untimed = 0
         self.statuses: Counter[tuple[str, int]] = Counter()
         self.ages: Counter[int] = Counter()
@@ -351,6 +361,8 @@ class Tally:
 
     def add_access(self, entry: AccessEntry) -> None:
         """A line of an access log."""
+        if self._wanted and _path(entry.target) != self._wanted:
+            return
         path = _path(entry.target)[:200] or "(unknown)"
         if path not in self._paths:
             if len(self._paths) >= self._PATHS:
@@ -365,6 +377,8 @@ class Tally:
 
     def add_error(self, line: ErrorLine) -> None:
         """A line of an error log."""
+        if self._wanted and _path(line.target) != self._wanted:
+            return
         if line.level == "emerg":
             self.emerg = (self.emerg[0] + 1, f"{line.time} {line.message}"[:300])
         if not _ANY.search(line.message):
@@ -377,6 +391,15 @@ class Tally:
     def tunnels(self) -> int:
         """How many tunnels ended."""
         return self.ages.total() + self.untimed
+
+    def histogram(self) -> tuple[tuple[int, int | None, int], ...]:
+        """The tunnels by age: from, up to (None: no end), how many; from the first part with any to the last."""
+        parts = [(low, high, 0) for low, high in zip((0, *EDGES), (*EDGES, None), strict=True)]
+        for age, number in self.ages.items():
+            at = bisect_right(EDGES, age)
+            parts[at] = (*parts[at][:2], parts[at][2] + number)
+        taken = [at for at, part in enumerate(parts) if part[2]]
+        return tuple(parts[taken[0] : taken[-1] + 1]) if taken else ()
 
     def clusters(self) -> tuple[tuple[int, int], ...]:
         """Ages at which tunnels pile up, as at an idle timeout: the second, and how many; the largest first.

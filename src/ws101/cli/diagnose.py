@@ -15,10 +15,13 @@ from ws101.cli.inputs import Inputs, Loaded
 from ws101.cli.options import conf_option, connection_options, nginx_options, output_options
 from ws101.cli.pasted import Pasted, read_pasted
 from ws101.errors import InputError, UsageError
+from ws101.host.files import name_of
+from ws101.text import printable
 
 if TYPE_CHECKING:
     from ws101.diagnose import Diagnosis
     from ws101.host.doctor import Case
+    from ws101.probes.endpoint import Endpoint
 
 __all__ = ["apply_command", "command"]
 
@@ -54,6 +57,7 @@ _EXIT_CODES = {"works": 0, "degraded": 0, "broken": 1, "unknown": 2}
 )
 @click.option("--error-log", "error_logs", multiple=True, metavar="PATH", help="An error log to read; repeatable.")
 @click.option("--access-log", "access_logs", multiple=True, metavar="PATH", help="An access log to read; repeatable.")
+@click.option("--html", "page", metavar="FILE", help="Write the diagnosis as a page too, to be read elsewhere.")
 @nginx_options
 @output_options("json")
 def command(
@@ -73,6 +77,7 @@ def command(
     heartbeat: float,
     error_logs: tuple[str, ...],
     access_logs: tuple[str, ...],
+    page: str | None,
     roots: tuple[str, ...],
     nginx: str | None,
     nginx_version: str | None,
@@ -98,10 +103,8 @@ def command(
     from ws101.probes.handshake import HandshakeOptions
 
     endpoint = parse_ws_url(pasted.url)
-    inputs = Inputs(roots, nginx, nginx_version)
-    if no_conf and (conf or offline):
-        raise UsageError("--no-conf excludes --conf and --offline", help="leave one of them out")
-    loaded = inputs.load_conf(conf, endpoint) if conf or offline else None if no_conf else inputs.find(endpoint)
+    _check_page(page)
+    loaded = _load(Inputs(roots, nginx, nginx_version), conf, endpoint, offline=offline, no_conf=no_conf)
     options = HandshakeOptions(
         origin=latin1(origin) if origin else None,
         subprotocols=tuple(map(latin1, subprotocols)),
@@ -124,8 +127,20 @@ def command(
     case = _with_logs(case, loaded, error_logs, access_logs)
     with Progress.on(sys.stderr) as progress:
         found = examine(case, offline=offline, progress=progress.show)
+    _write_page(page, found, loaded, pasted, case)
     _report(found, loaded, pasted, output, Console.of(sys.stdout, color))
     return _EXIT_CODES[found.verdict]
+
+
+def _load(inputs: Inputs, conf: str | None, endpoint: Endpoint, *, offline: bool, no_conf: bool) -> Loaded | None:
+    """The configuration that was named, or that of this machine; None without one.
+
+    Raises:
+        UsageError: If options exclude each other.
+    """
+    if no_conf and (conf or offline):
+        raise UsageError("--no-conf excludes --conf and --offline", help="leave one of them out")
+    return inputs.load_conf(conf, endpoint) if conf or offline else None if no_conf else inputs.find(endpoint)
 
 
 def _read(address: tuple[str, ...]) -> Pasted:
@@ -221,6 +236,38 @@ def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], acces
     return replace(case, logs=Logs.of_configuration(loaded.config, prefix=prefix, default=default))
 
 
+def _check_page(path: str | None) -> None:
+    """Whether the page can be written, if one is wanted: said before anything is asked."""
+    if path is not None:
+        from ws101.cli.page import check_target
+
+        check_target(path)
+
+
+def _write_page(path: str | None, found: Diagnosis, loaded: Loaded | None, pasted: Pasted, case: Case) -> None:
+    if path is None:
+        return
+    from ws101.cli.page import write_page
+
+    subject = loaded.subject if loaded else None
+    write_page(path, found, subject, case, apply_command=_command_for(found, loaded), pasted=_said(pasted))
+    Console.of(sys.stderr).write(f"The report is in {printable(name_of(path))}")
+
+
+def _said(pasted: Pasted) -> str:
+    """The browser's line as bytes in latin-1, secrets masked."""
+    from ws101.cli.requests import latin1
+    from ws101.probes.masking import mask
+
+    return mask(latin1(pasted.line))
+
+
+def _command_for(found: Diagnosis, loaded: Loaded | None) -> str:
+    """The command that applies the fixes; empty if there is none, or nothing that it could write to."""
+    fixable = any(cause.fix is not None for cause in found.root_causes)
+    return apply_command(loaded, found.url) if loaded and fixable else ""
+
+
 def _report(found: Diagnosis, loaded: Loaded | None, pasted: Pasted, output: str, console: Console) -> None:
     subject = loaded.subject if loaded else None
     if output == "json":
@@ -231,9 +278,8 @@ def _report(found: Diagnosis, loaded: Loaded | None, pasted: Pasted, output: str
         return
     from ws101.report.terminal.diagnose import diagnose as as_text
 
-    fixable = any(cause.fix is not None for cause in found.root_causes)
-    apply = apply_command(loaded, found.url) if loaded and fixable else ""
-    console.write(as_text(found, subject, console.style, apply_command=apply, pasted=pasted.line))
+    apply = _command_for(found, loaded)
+    console.write(as_text(found, subject, console.style, apply_command=apply, pasted=_said(pasted)))
 
 
 def apply_command(loaded: Loaded, url: str) -> str:

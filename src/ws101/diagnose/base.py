@@ -12,7 +12,7 @@ from ws101.logs import Clue
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Forwarded, Trace
 from ws101.probes.attribution import Answerer, Attribution, answered_by
-from ws101.probes.core import Observation, Timings
+from ws101.probes.core import Detail, Observation, Timings
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
 from ws101.text import Span
@@ -92,6 +92,8 @@ class Observed:
         body_excerpt: The first lines of the body.
         message: What the probe says of it, one clause.
         attribution: Why ``answered_by``, one clause each, the strongest first.
+        request: What was sent; None if no connection stood to send it on.
+        response: What came back; None if no HTTP answer came.
     """
 
     status: int | None
@@ -102,6 +104,8 @@ class Observed:
     body_excerpt: tuple[str, ...] = ()
     message: str = ""
     attribution: tuple[str, ...] = ()
+    request: Request | None = None
+    response: Response | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Tried:
         answer: What came of it, one clause, secrets masked.
         passed: Whether it opened a tunnel, or got a good answer where none was hoped for.
         seconds: How long it took.
+        figures: What it measured, by name; times in seconds.
     """
 
     name: str
@@ -121,6 +126,7 @@ class Tried:
     answer: str
     passed: bool
     seconds: float
+    figures: tuple[tuple[str, Detail], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ws101.diagnose.tracing import from_trace
 from ws101.findings import Finding, Level
 from ws101.probes.attribution import answered_by
 from ws101.probes.core import Observation, Timings
+from ws101.probes.masking import mask_request, mask_response, secrets_of
 
 __all__ = ["diagnose", "observe"]
 
@@ -21,8 +22,9 @@ Cause = Callable[[Facts], RootCause | None]
 def observe(probed: Observation) -> Observed:
     """What a probe of the opening handshake saw, in short."""
     result = probed.handshake
-    response = result.response if result else None
-    who = answered_by(response)
+    who = answered_by(result.response if result else None)
+    secrets = secrets_of(result.request) if result else ()
+    response = mask_response(result.response, secrets) if result and result.response else None
     return Observed(
         status=response.status if response else None,
         reason=response.reason if response else "",
@@ -32,7 +34,13 @@ def observe(probed: Observation) -> Observed:
         body_excerpt=result.body_lines if result else (),
         message=probed.message,
         attribution=who.evidence,
+        request=mask_request(result.request) if result and _was_sent(probed) else None,
+        response=response,
     )
+
+
+def _was_sent(probed: Observation) -> bool:
+    return any(entry.direction == "sent" for entry in probed.transcript)
 
 
 def diagnose(facts: Facts, tried: tuple[Tried, ...] = ()) -> Diagnosis:

@@ -52,7 +52,7 @@ class Asker:
     def note(self, name: str, title: str, seen: Observation, seconds: float, *, answer: str = "") -> None:
         """Keep what an experiment gave; what it says of itself, unless other words are given."""
         self.results[name] = seen
-        self.tried.append(Tried(name, title, answer or said(seen), seen.passed, seconds))
+        self.tried.append(Tried(name, title, answer or said(seen), seen.passed, seconds, seen.details))
 
     def ask(self, experiment: Experiment) -> None:
         """Carry out an experiment."""

@@ -6,6 +6,7 @@ the format, so that the rest passes at the speed of a search for a few words.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
 import sys
@@ -18,7 +19,7 @@ from typing import BinaryIO
 from ws101.errors import InputError
 from ws101.logs import COMBINED, Tally, read_access, read_errors
 
-__all__ = ["Scanned", "rotated", "scan"]
+__all__ = ["Scanned", "rotated", "scan", "within"]
 
 _PIECE = 1 << 20
 _LONGEST = 1 << 20
@@ -55,7 +56,25 @@ def rotated(path: str) -> tuple[str, ...]:
     return (path, *map(str, found))
 
 
-def scan(path: str, tally: Tally, *, form: str | None = None) -> Scanned:
+def within(path: str, limit: int) -> tuple[tuple[str, ...], int]:
+    """A log and the newest of those rotated away from it, as many as there is time for, and how many were left out.
+
+    Args:
+        path: The log.
+        limit: How many bytes in all, those that are compressed counted tenfold; the log itself is always among them.
+    """
+    kept, used = list[str](), 0
+    files = rotated(path)
+    for file in files:
+        with contextlib.suppress(OSError):
+            used += Path(file).stat().st_size * (10 if file.endswith(".gz") else 1)
+        if kept and used > limit:
+            break
+        kept.append(file)
+    return tuple(kept), len(files) - len(kept)
+
+
+def scan(path: str, tally: Tally, *, form: str | None = None, other_forms: tuple[str, ...] = ()) -> Scanned:
     """Read a log into a tally.
 
     Args:
@@ -63,13 +82,14 @@ def scan(path: str, tally: Tally, *, form: str | None = None) -> Scanned:
         tally: Gets what is told.
         form: The text of an access log's format, None for ``combined``; where the first lines are those of an error
             log, it is one.  Empty for what is known to be an error log.
+        other_forms: Further formats that it may have: the one that fits most of its first lines is taken.
 
     Raises:
         InputError: If it cannot be read at all.
     """
     try:
         with _open(path) as file:
-            return _scan(path, file, tally, form)
+            return _scan(path, file, tally, form, other_forms)
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise InputError(f"cannot read the log: {error.strerror}", where=path) from error
@@ -90,7 +110,7 @@ def _open(path: str) -> BinaryIO:
     return gzip.open(path, "rb")  # type: ignore[return-value]
 
 
-def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None) -> Scanned:
+def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None, other_forms: tuple[str, ...]) -> Scanned:
     size, fitting, seen, kind, rest = 0, 0, 0, "", b""
     problem = ""
     needles: tuple[bytes, ...] = ()
@@ -106,7 +126,7 @@ def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None) -> Scanned:
         if len(rest) > _LONGEST:  # a line without an end
             rest = rest[:4096]
         if not kind and (piece or not data):
-            form = _kind(piece, form)
+            form = _kind(piece, form, other_forms)
             kind, needles = ("access", _needles(form)) if form else ("error", ())
         if piece:
             tally.lines += piece.count(b"\n") or 1
@@ -119,12 +139,13 @@ def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None) -> Scanned:
     return Scanned(path, kind, size, problem)
 
 
-def _kind(start: bytes, form: str | None) -> str:
+def _kind(start: bytes, form: str | None, other_forms: tuple[str, ...] = ()) -> str:
     """The format that a log's first lines have: empty for an error log."""
     sample = start[:_SAMPLE].decode("latin-1")
     if form == "" or next(read_errors(sample), None) is not None:
         return ""
-    return form or COMBINED
+    forms = (form or COMBINED, *other_forms)
+    return max(forms, key=lambda one: sum(1 for _ in read_access(sample, one))) if other_forms else forms[0]
 
 
 def _needles(form: str) -> tuple[bytes, ...]:

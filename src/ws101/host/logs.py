@@ -114,6 +114,11 @@ class Logs:
         """
         self._marked = [(log, LogMark.at_end(log.path)) for log in self._choose(scope)]
 
+    @property
+    def access(self) -> tuple[Log, ...]:
+        """The access logs that were marked and can be read."""
+        return tuple(log for log, _ in self._marked if log.form and self._readable(log.path))
+
     def doubts(self) -> tuple[Unknown, ...]:
         """What could not be read."""
         return tuple(Unknown(reason) for reason in dict.fromkeys(self._unreadable))

@@ -150,12 +150,25 @@ def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, cont
         if previous and number > previous + 1:
             lines.append(style.paint("gutter", style.glyph("ellipsis")))
         cells = _cells(source.line_text(number))
-        shown = cut("".join(cells), max(20, style.width - gutter - 3), style)
+        room = max(20, style.width - gutter - 3)
+        cells = _from_mark(source, cells, by_line.get(number, ()), room, style)
+        shown = cut("".join(cells), room, style)
         label = style.paint("gutter", str(number).rjust(gutter))
         lines.append(f"{label} {bar} {shown}".rstrip())
         lines += (_underline(source, cells, mark, style, gutter) for mark in by_line.get(number, ()))
         previous = number
     return lines
+
+
+def _from_mark(source: Source, cells: list[str], marks: Sequence[Mark], room: int, style: Style) -> list[str]:
+    """A line's cells; where the first mark would lie beyond the room, what stands long before it is an ellipsis."""
+    first = min((_offset_in_line(source, mark.span.start) for mark in marks), default=0)
+    if width_of("".join(cells[:first])) < room * 2 // 3:
+        return cells
+    left = first
+    while left > 0 and width_of("".join(cells[left - 1 : first])) < room // 3:
+        left -= 1
+    return [style.glyph("ellipsis"), *[""] * (left - 1), *cells[left:]]
 
 
 def _underline(source: Source, cells: list[str], mark: Mark, style: Style, gutter: int) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["PLAIN", "Style", "columns", "cut", "pad", "width_of", "wrap"]
+__all__ = ["PLAIN", "Style", "columns", "cut", "pad", "pieces", "width_of", "wrap"]
 
 _CODES = {
     "error": "1;31",
@@ -69,6 +69,7 @@ _TO_ASCII = str.maketrans(
 )
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 _OURS = frozenset(f"\x1b[{code}m" for code in ("0", *_CODES.values()))
+_BY_CODE = {f"\x1b[{code}m": role for role, code in reversed(_CODES.items())}
 _UNSAFE = re.compile(r"\x1b\[[0-9;]*m|[^\n\t\x20-\x7e]")
 
 
@@ -105,6 +106,16 @@ class Style:
 
 PLAIN = Style()
 """No colour, Unicode, 100 columns: what goes to files and pipes."""
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """Painted text taken apart again: role (empty for none) and text; of roles that look the same, the first one."""
+    at, role = 0, ""
+    for match in _SGR.finditer(text):
+        if match[0] in _OURS:
+            yield from [(role, text[at : match.start()])] if match.start() > at else []
+            at, role = match.end(), _BY_CODE.get(match[0], "")
+    yield from [(role, text[at:])] if at < len(text) else []
 
 
 def width_of(text: str) -> int:

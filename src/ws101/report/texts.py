@@ -9,7 +9,7 @@ from ws101.nginx.config import Placed
 from ws101.probes.masking import mask_headers, mask_request
 from ws101.text import printable
 
-__all__ = ["as_json_text", "count", "field", "joined", "masked", "masked_headers", "seconds", "shown_where"]
+__all__ = ["as_json_text", "count", "field", "joined", "masked", "masked_headers", "seconds", "shown_where", "span"]
 
 
 def as_json_text(text: str) -> str:
@@ -39,6 +39,13 @@ def seconds(value: float | None) -> str:
         if value >= 2 * length and value % length == 0:
             return f"{value / length:.0f} {unit}"
     return f"{value:.0f} s"
+
+
+def span(low: int, high: int | None) -> str:
+    """A stretch of time for people, in seconds: ``under 1 s``, ``55 s to 65 s``, ``24 h or more``."""
+    if high is None:
+        return f"{seconds(low)} or more"
+    return f"{seconds(low)} to {seconds(high)}" if low else f"under {seconds(high)}"
 
 
 def count(number: int, word: str) -> str:

@@ -13,7 +13,7 @@ from ws101.report.terminal.hops import hop_rows, hops
 from ws101.report.texts import joined, seconds, shown_where
 from ws101.text import printable
 
-__all__ = ["FAULTS", "explain", "labelled", "timeout_line", "tunnel_line", "unknown_lines"]
+__all__ = ["FAULTS", "ending_line", "explain", "labelled", "timeout_line", "tunnel_line", "unknown_lines"]
 
 _STEP_WIDTH = 10
 _INDENT = _STEP_WIDTH + 4
@@ -141,9 +141,9 @@ def timeout_line(forwarded: Forwarded, base: str) -> str:
     )
 
 
-def _ending(outcome: Outcome, style: Style) -> list[str]:
-    """What happens to a request that no backend sees."""
-    said = {
+def ending_line(outcome: Outcome) -> str:
+    """What happens to a request in the end."""
+    return {
         "returned": f"nginx answers {outcome.status} itself",
         "redirected": f"nginx answers {outcome.status} with Location: {printable(outcome.location or '')}",
         "static": "nginx answers with a file, never with a tunnel",
@@ -152,6 +152,11 @@ def _ending(outcome: Outcome, style: Style) -> list[str]:
         "proxied": "it goes to a backend",
         "unknown": "what happens next only run time knows",
     }[outcome.kind]
+
+
+def _ending(outcome: Outcome, style: Style) -> list[str]:
+    """What happens to a request that no backend sees."""
+    said = ending_line(outcome)
     role = "unknown" if outcome.kind == "unknown" else "title"
     body = labelled("body", printable(outcome.body, limit=200), style) if outcome.body else []
     return ["", *labelled("answer", style.paint(role, said), style), *body]

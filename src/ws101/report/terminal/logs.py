@@ -7,13 +7,12 @@ from collections import Counter
 from ws101.logs import Tally
 from ws101.probes.idle import known_figure
 from ws101.report.style import Style, columns, cut
-from ws101.report.texts import count, seconds
+from ws101.report.texts import count, seconds, span
 from ws101.text import printable
 
 __all__ = ["logs"]
 
 _PATHS = 12
-_EDGES = (1, 5, 10, 30, 45, 55, 65, 120, 300, 600, 3600, 86400)
 _BAR = 40
 
 
@@ -55,15 +54,11 @@ def _ages(tally: Tally, style: Style) -> list[str]:
     lines = ["", style.paint("title", f"How long {count(tally.tunnels, 'tunnel')} lived")]
     if tally.untimed:
         lines.append(f"  of {tally.untimed} the log does not tell: its format has no $request_time")
-    bins = [0] * (len(_EDGES) + 1)
-    for age, number in tally.ages.items():
-        bins[next((i for i, edge in enumerate(_EDGES) if age < edge), len(_EDGES))] += number
-    most = max(bins)
-    for index, number in enumerate(bins):
-        if number:
-            below = f"< {seconds(_EDGES[index])}" if index < len(_EDGES) else "a day or more"
-            bar = ("█" if style.unicode else "#") * max(1, number * _BAR // most)
-            lines.append(f"  {below:<14}{style.paint('path', bar)} {number}")
+    parts = tally.histogram()
+    most = max((number for _, _, number in parts), default=0)
+    for low, high, number in parts:
+        bar = ("█" if style.unicode else "#") * max(1, number * _BAR // most) if number else ""
+        lines.append(f"  {span(low, high):<18}{style.paint('path', bar)}{' ' if bar else ''}{number}")
     for age, number in tally.clusters()[:3]:
         whose = known_figure(float(age))
         note = f" ({whose})" if whose else ""

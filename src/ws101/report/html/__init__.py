@@ -1,0 +1,1 @@
+"""Pages: one self-contained file without scripts, for people who were not there."""
