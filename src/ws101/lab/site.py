@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from ws101.lab.ports import LOOPBACK
 from ws101.nginx.build import Build
 
-__all__ = ["ACCESS_FORMAT", "HOST", "LINK", "MAIN", "MAPS", "SITE", "TARGET", "Plan", "site_files"]
+__all__ = [
+    "ACCESS_FORMAT",
+    "HOST",
+    "LINK",
+    "MAIN",
+    "MAPS",
+    "SITE",
+    "TARGET",
+    "UPSTREAMS",
+    "Plan",
+    "forwarded_host",
+    "site_files",
+]
 
 HOST = "localhost"
 """The site's name."""
@@ -153,9 +165,13 @@ def _upstream(name: str, comment: str, method: Sequence[str], ports: Sequence[in
     return f"# {comment}\nupstream {name} {{\n" + "".join(f"    {line}\n" for line in lines) + "}\n"
 
 
+def forwarded_host(build: Build) -> str:
+    """What the backend gets as Host: the port belongs to what the page's Origin is compared with."""
+    return "$host$is_request_port$request_port" if build.does("request_port_variable") else "$http_host"
+
+
 def _site(plan: Plan) -> str:
-    """The port belongs to what the page's Origin is compared with, so it must reach the backend in Host."""
-    host = "$host$is_request_port$request_port" if plan.build.does("request_port_variable") else "$http_host"
+    host = forwarded_host(plan.build)
     blocks = [_LOCATION.format(comment="chat and dashboard", path="/ws", upstream="chat", forwarded_host=host)]
     if plan.polling:
         comment = "the same for clients that poll"
