@@ -29,7 +29,7 @@ PACKAGE = ROOT / "src" / "ws101"
 ROOMS = (
     *("errors", "text", "lexer", "syntax", "edit", "http1", "logs", "nginx", "findings", "rules", "check", "fix"),
     *("settings", "newsite", "changes", "probes"),
-    *("diagnose", "manifest", "report", "host", "lab", "cli", "__main__"),
+    *("diagnose", "manifest", "report", "page", "host", "lab", "cli", "__main__"),
 )
 """A room may import itself and those before it.  The package's own ``__init__`` imports nothing."""
 
