@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws101.errors import InputError
-from ws101.host.history import rotated, scan
+from ws101.host.history import rotated, scan, within
 from ws101.logs import COMBINED, AccessEntry, Tally, read_access
 
 TIMED = '$remote_addr [$time_local] "$request" $status $request_time'
@@ -156,3 +156,39 @@ def test_an_age_is_counted_by_the_second_and_ends_at_a_day() -> None:
     for seconds in (0.4, 59.9, 60.2, 1e9):
         tally.add_access(AccessEntry(101, seconds, "/ws"))
     assert dict(tally.ages) == {0: 1, 60: 2, 86400: 1}
+
+
+def test_only_lines_about_the_path_are_counted_if_one_is_given(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(timed(101, 3.0, "/ws?token=a") + timed(101, 3.0, "/wsx") + timed(502, 3.0))
+    tally = Tally("/ws?x=1")
+    scan(str(tmp_path / "a"), tally, form=TIMED)
+    assert dict(tally.statuses) == {("/ws", 101): 1, ("/ws", 502): 1}
+
+
+def test_of_several_formats_the_one_that_fits_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(timed(101, 3.0) * 3)
+    tally = Tally()
+    scan(str(tmp_path / "a"), tally, form=COMBINED, other_forms=("$status", TIMED))
+    assert tally.ages == {3: 3}
+
+
+def test_no_more_rotated_logs_are_taken_than_there_is_time_for(tmp_path: Path) -> None:
+    for age, (name, size) in enumerate((("a", 50), ("a.1", 30), ("a.2.gz", 3), ("a.3", 1))):
+        (tmp_path / name).write_bytes(b"x" * size)
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    names = [str(tmp_path / name) for name in ("a", "a.1", "a.2.gz", "a.3")]
+    assert within(names[0], 111) == (tuple(names), 0)
+    assert within(names[0], 100) == (tuple(names[:2]), 2)
+    assert within(names[0], 1) == (tuple(names[:1]), 3)
+
+
+def test_a_histogram_parts_the_ages_and_leaves_out_empty_ends() -> None:
+    tally = Tally()
+    for age in (6.0, 60.0, 60.2, 4000.0):
+        tally.add_access(AccessEntry(101, age, "/ws"))
+    parts = tally.histogram()
+    assert parts[0] == (5, 10, 1)
+    assert (55, 65, 2) in parts
+    assert parts[-1] == (3600, 86400, 1)
+    assert (10, 30, 0) in parts
+    assert Tally().histogram() == ()

@@ -99,3 +99,18 @@ def test_any_bytes_and_any_span_give_printable_lines(data: bytes, start: int, le
     lines = excerpt({"f": source}, [Mark(Span("f", start, min(len(data), start + length)))], PLAIN)
     assert lines
     assert all(line.isprintable() for line in lines)
+
+
+def test_of_a_long_line_the_part_around_the_place_is_shown() -> None:
+    text = "server { " + "gzip on; " * 50 + "listen 80; " + "gzip off; " * 50 + "}"
+    _, line, below = shown(text, "listen 80", width=60)
+    assert line[4] == "…"
+    assert line[-1] == "…"
+    assert max(len(line), len(below)) <= 60
+    assert line[below.index("^") : below.rindex("^") + 1] == "listen 80"
+
+
+@given(st.integers(0, 300), st.integers(20, 120))
+def test_the_underline_stands_below_its_place_in_lines_of_any_length(before: int, width: int) -> None:
+    _, line, below = shown("x" * before + " listen 80; " + "y" * 100, "listen", width=width)
+    assert line[below.index("^") :].startswith(("listen", "list", "lis", "li", "l", "…"))

@@ -29,6 +29,9 @@ _MOST = 1 << 30
 """How many bytes of logs are read, those that are compressed counted tenfold."""
 
 
+_ANOTHER = "name another file with --html"
+
+
 def check_target(path: str) -> bytes | None:
     """What is in the file now, None if it is not there; so that nobody waits for a page that cannot be written.
 
@@ -36,26 +39,25 @@ def check_target(path: str) -> bytes | None:
         UsageError: It is something else than a page of ours.
         InputError: It is a folder, or cannot be read or written.
     """
-    shown = printable(name_of(path))
-    folder = Path(path).absolute().parent
-    if Path(path).is_dir():
-        raise InputError("the report cannot be written: this is a folder", where=shown, help="name a file in it")
-    if not folder.is_dir():
+    shown, folder = printable(name_of(path)), Path(path).absolute().parent
+    if not path or os.path.isdir(path):  # noqa: PTH112 - a name that is too long is no folder
+        raise InputError("the report cannot be written: this is a folder", where=shown or "--html ''", help=_ANOTHER)
+    if not os.path.isdir(folder):  # noqa: PTH112
         raise InputError("the report cannot be written: there is no such folder",
                          where=printable(name_of(str(folder))), help="make the folder first")  # fmt: skip
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError("the report cannot be written: the folder is not yours to write to",
                          where=printable(name_of(str(folder))), help="name a file in another folder")  # fmt: skip
-    if not Path(path).exists():
-        return None
     try:
         old = read_regular(name_of(str(Path(path).absolute())))
+    except FileNotFoundError:
+        return None
     except OSError as error:
-        raise InputError(f"the report cannot be written: {error.strerror or error}", where=shown,
-                         help="name another file") from error  # fmt: skip
+        why = error.strerror or str(error)
+        raise InputError(f"the report cannot be written: {why}", where=shown, help=_ANOTHER) from error
     if old and MARKER.encode() not in old[:2000]:
         raise UsageError("the file that is to be written is there, and is no report of ws101", where=shown,
-                         help="name another file with --html")  # fmt: skip
+                         help=_ANOTHER)  # fmt: skip
     return old
 
 

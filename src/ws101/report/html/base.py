@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from ws101.probes.masking import mask
 from ws101.report.style import pieces
 from ws101.text import printable
 
@@ -92,8 +93,8 @@ def row(heads: Sequence[str], cells: Sequence[str], looks: Sequence[str] = (), *
 
 
 def told(text: str) -> Markup:
-    """Latin-1 text from a file or a network, as HTML."""
-    return escaped(printable(text))
+    """Latin-1 text from a file or a network, secrets masked, as HTML."""
+    return escaped(printable(mask(text)))
 
 
 def colored(lines: Iterable[str]) -> Markup:

@@ -83,7 +83,7 @@ def _row(bar: Bar, most: float, limit: float | None) -> Markup:
 
 def _drawn(bar: Bar, scale: float) -> Iterable[Markup]:
     if bar.length > 0:
-        width = max(_THINNEST, bar.length * scale)
+        width = min(max(_THINNEST, bar.length * scale), _WIDTH)
         left = min(bar.start * scale, _WIDTH - width)
         role = f"{bar.role} open" if bar.open else bar.role
         yield element("rect", x=f"{left:.1f}", y="3", width=f"{width:.1f}", height=f"{_HEIGHT - 6}", class_=role)

@@ -66,7 +66,7 @@ def diagnose(found: Diagnosis, subject: Subject | None, cover: Cover) -> str:
         ("fix", "The fix", joined(fixes)),
         ("way", "The way of the handshake", way(found, subject)),
         ("time", "How long the handshake took", timeline(found)),
-        ("silence", "How long the tunnel may stay silent", silence(found)),
+        ("silence", "How long the tunnel may stay silent", silence(found, subject.config.prefix if subject else "")),
         ("logs", "How tunnels ended, by the logs", logbook(cover.logs)),
         ("wire", "On the wire", wire(found)),
         ("tried", "What was tried", _tried(found)),

@@ -77,7 +77,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .6rem .35rem 0; 
 thead th, thead td { border-top: 0; color: var(--dim); font-weight: 600; font-size: .84rem; }
 tbody th { font-weight: 500; }
 tr.lost td, tr.lost th { color: var(--bad); background: var(--bad-back); }
-.fields + .remark { margin-bottom: 1.4rem; }
+.fields + table { margin-top: 1.4rem; }
 @media (min-width: 46.01rem), print {
   .fields td { width: 33.3%; }
   .tried th:first-child { width: 52%; } .tried td:last-child { width: 6rem; white-space: nowrap; }

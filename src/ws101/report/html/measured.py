@@ -12,6 +12,7 @@ from ws101.probes.core import Detail
 from ws101.probes.idle import known_figure
 from ws101.report.html.base import Markup, element, escaped, joined, told
 from ws101.report.html.charts import Bar, chart
+from ws101.report.terminal.explain import timeout_line
 from ws101.report.texts import count, seconds, span
 
 __all__ = ["Logbook", "logbook", "silence", "timeline"]
@@ -65,16 +66,17 @@ _SILENT = {"idle": "through the site, silent", "idle-direct": "straight to the b
            "idle-ping": "through the site, with our pings"}  # fmt: skip
 
 
-def silence(found: Diagnosis) -> Markup:
+def silence(found: Diagnosis, base: str = "") -> Markup:
     """How long a tunnel may stay silent, and what the server sends of its own.
 
     Args:
         found: The diagnosis.
+        base: Paths below this folder are shown relative to it.
     """
     tried = {item.name: item for item in found.tried}
     forwarded = found.predicted.outcome.forwarded if found.predicted else None
     limit = forwarded.idle_timeout if forwarded else None
-    said = f"By the configuration, nginx cuts a tunnel after {seconds(limit)} of silence." if limit is not None else ""
+    said = f"By the configuration, {timeout_line(forwarded, base)}." if forwarded and limit is not None else ""
     parts = [element("p", said)] if said else []
     bars = [_silent_bar(title, tried[name]) for name, title in _SILENT.items() if name in tried]
     if bars:

@@ -12,7 +12,7 @@ from ws101.report.excerpt import mask_config
 from ws101.report.html.base import Markup, element, escaped, joined, row, table, told
 from ws101.report.style import PLAIN
 from ws101.report.subject import Subject
-from ws101.report.terminal.explain import ending_line, timeout_line, tunnel_line
+from ws101.report.terminal.explain import ending_line, tunnel_line
 from ws101.report.terminal.hops import Row, hop_rows
 from ws101.report.terminal.probe import ANSWERED
 from ws101.report.texts import count, masked, masked_headers, shown_where
@@ -40,7 +40,7 @@ def way(found: Diagnosis, subject: Subject | None) -> Markup:
     forwarded = trace.outcome.forwarded
     if forwarded is not None:
         rows = hop_rows(trace.arrival.request, forwarded, subject.version if subject else None, base)
-        parts += [_fields(rows), element("p", escaped(timeout_line(forwarded, base)), ".", class_="remark")]
+        parts.append(_fields(rows))
     parts.append(_decisions(trace.decisions, base))
     return joined(parts)
 
