@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from websockets.asyncio.server import Request, Response, ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
 
 PORT = int(os.environ.get("PORT", "3001"))
 NAME = os.environ.get("NAME", "python")
@@ -49,6 +50,8 @@ async def talk(connection: ServerConnection) -> None:
             receive(connection, json.loads(text))
     except (ValueError, AttributeError, TypeError):
         await connection.close(1007, "send JSON objects")
+    except ConnectionClosed:  # it went without a word, or was dropped
+        pass
     finally:
         names.pop(connection)
         watching.discard(connection)
@@ -98,8 +101,8 @@ async def main() -> None:
     global received
     # The library sends a ping every HEARTBEAT seconds, and closes if no pong has come by the next one.
     pulse: dict[str, Any] = {"ping_interval": HEARTBEAT, "ping_timeout": HEARTBEAT}
+    listening = asyncio.create_task(listen_to_hub())
     async with serve(talk, "127.0.0.1", PORT, process_request=admit, max_size=16 * 1024, **pulse):
-        listening = asyncio.create_task(listen_to_hub())
         while not listening.cancelled():
             await asyncio.sleep(1)
             known = sorted(filter(None, names.values()))[:100]

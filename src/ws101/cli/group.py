@@ -59,6 +59,7 @@ COMMANDS = (
     Entry("lsp", "Guard", "a language server: check while you type"),
     Entry("rule", "Learn", "the page of a rule: why it matters, bad, good"),
     Entry("demo", "Learn", "the whole story, live on this machine: from 400 to 101"),
+    Entry("lab", "Learn", "a real deployment to break and repair; your own configuration in a sandbox"),
 )
 """Every command, in the order of ``--help``; one whose module is not there is not offered."""
 

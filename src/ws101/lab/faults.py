@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ws101.errors import UsageError
-from ws101.lab.site import MAIN, MAPS, SITE, UPSTREAMS, Plan, forwarded_host, site_files
+from ws101.lab.site import MAIN, MAPS, OTHERS, SITE, UPSTREAMS, Plan, forwarded_host, site_files
 
 __all__ = ["FAULTS", "Change", "Fault", "broken_files", "faults_for", "find_fault"]
 
@@ -157,7 +157,7 @@ FAULTS = (
         "variable-proxy-pass-uri",
         "a variable in proxy_pass, with a path: it replaces what was asked for",
         (_ws(_BACKEND, "        set $backend chat;\n        proxy_pass http://$backend/live;\n"),),
-        mending="unsafe",
+        mending="advice",
     ),
     Fault(
         "host-not-forwarded",
@@ -198,8 +198,8 @@ FAULTS = (
     ),
     Fault(
         "read-timeout",
-        "a silent socket is cut after 3 s (by default it is 60 s: every minute on the dot)",
-        (_ws(_TIMEOUT, "        proxy_read_timeout 3s;\n"),),
+        "a silent socket is cut after 2 s (by default after 60 s: every minute on the dot)",
+        (_ws(_TIMEOUT, "        proxy_read_timeout 2s;\n"),),
         seen="idle",
     ),
     Fault(
@@ -231,7 +231,7 @@ FAULTS = (
         "upstream-scheme-mismatch",
         "https is spoken to a backend that speaks http",
         (_ws(_BACKEND, "        proxy_pass https://chat;\n"),),
-        mending="unsafe",
+        mending="advice",
     ),
     Fault(
         "upstream-unreachable",
@@ -248,7 +248,7 @@ FAULTS = (
     Fault(
         "wrong-proxy-module",
         "uwsgi is spoken to a backend that speaks HTTP",
-        (_ws(_BACKEND, "        uwsgi_pass chat;\n"),),
+        (_ws(_BACKEND, "        uwsgi_pass chat;\n        uwsgi_read_timeout 1s;\n"),),
         module="http_uwsgi",
         mending="advice",
     ),
@@ -268,7 +268,7 @@ FAULTS = (
         "tls-not-configured",
         "the port speaks no TLS, and the page asks for wss",
         (
-            Change(SITE, "listen 127.0.0.1:PORT ssl default_server;", "listen 127.0.0.1:PORT default_server;"),
+            Change(OTHERS, "listen 127.0.0.1:PORT ssl default_server;", "listen 127.0.0.1:PORT default_server;"),
             Change(SITE, "listen 127.0.0.1:PORT ssl;", "listen 127.0.0.1:PORT;"),
         ),
         mending="advice",

@@ -23,7 +23,7 @@ from ws101.host.process import started
 
 __all__ = ["Child", "Folder", "Record", "default_folder"]
 
-_LOCK, _RECORD = ".ws101-lab", "lab.json"
+_LOCK, _RECORD, _FAULT = ".ws101-lab", "lab.json", "fault"
 """The lock also marks a folder as ours: nothing is ever removed from one without it."""
 
 
@@ -114,6 +114,18 @@ class Folder:
     def state(self) -> Path:
         """Where changes made by ``lab fix`` are remembered, apart from the user's own."""
         return self.path / "state"
+
+    @property
+    def fault(self) -> str:
+        """The name of the fault that was staged last, and not mended since; empty for none."""
+        try:
+            return (self.path / _FAULT).read_text().strip()
+        except OSError:
+            return ""
+
+    @fault.setter
+    def fault(self, name: str) -> None:
+        (self.path / _FAULT).write_text(name)
 
     def taken(self) -> bool:
         """Whether a deployment stands in it, or is just coming or going."""

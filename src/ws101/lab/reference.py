@@ -187,6 +187,7 @@ class Reference:
         """All of them at once, then wait for each."""
         self._progress("starting the backends")
         self._start(replace(cast.hub, command=(*cast.hub.command, "hub.sock")), 0)
+        until((self.folder.path / "hub.sock").exists, "hub", _PATIENCE)
         parts = (*cast.chat, *cast.polling)
         for part, port in zip(parts, free_ports(len(parts)), strict=True):
             self._start(part, port)

@@ -6,7 +6,8 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
@@ -32,10 +33,13 @@ _WORDS = {
     "reset": "Error in connection establishment: net::ERR_CONNECTION_RESET",
     "refused": "Error in connection establishment: net::ERR_CONNECTION_REFUSED",
     "tls": "Error in connection establishment: net::ERR_SSL_PROTOCOL_ERROR",
+    "tls-plain-mismatch": "Error in connection establishment: net::ERR_SSL_PROTOCOL_ERROR",
 }
 """Chromium's words, by the failure's name."""
 
 _TIMEOUT = 5.0
+_SILENCE = 3.0
+"""Seconds that a socket has to bear being silent: longer than the fault's timeout, shorter than the usual heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +116,17 @@ class Client:
             return Seen(True, f"{result.response.version} {result.response.status} {result.response.reason}")
         return Seen(False, browser_line(self.url(path), seen))
 
-    def open(self, path: str = "/ws") -> ClientConnection:
+    @contextmanager
+    def open(self, path: str = "/ws") -> Iterator[ClientConnection]:
         """A WebSocket to work with."""
-        plain = create_connection((LOOPBACK, self._port), _TIMEOUT)
-        return connect(self.url(path), sock=plain, ssl=self._trust, origin=Origin(self.origin), proxy=None)
+        plain, origin = create_connection((LOOPBACK, self._port), _TIMEOUT), Origin(self.origin)
+        with connect(self.url(path), sock=plain, ssl=self._trust, origin=origin, proxy=None) as socket:
+            yield socket
 
-    def get(self, path: str) -> tuple[int, str]:
-        """A plain request, on a connection of its own; status and body."""
-        wanted = urllib.request.Request(f"{self.origin}{path}", headers={"Origin": self.origin})  # noqa: S310
+    def get(self, path: str, body: str | None = None) -> tuple[int, str]:
+        """A plain request, a POST if it has a body, on a connection of its own; status and body of the answer."""
+        sent = None if body is None else body.encode()
+        wanted = urllib.request.Request(f"{self.origin}{path}", sent, {"Origin": self.origin})  # noqa: S310
         handler = urllib.request.HTTPSHandler(context=self._trust)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), handler)
         try:
@@ -130,14 +137,14 @@ class Client:
                 return error.code, error.read().decode("utf-8", "replace")
 
     def _idle(self, path: str) -> Seen:
-        """A socket that nobody uses, for 4 seconds."""
+        """A socket that nobody uses, for a while."""
         with self.open(path) as socket:
             begin = time.monotonic()
             try:
-                while time.monotonic() - begin < 4.0:
-                    socket.recv(timeout=4.0 - (time.monotonic() - begin))
+                while time.monotonic() - begin < _SILENCE:
+                    socket.recv(timeout=_SILENCE - (time.monotonic() - begin))
             except TimeoutError:
-                return Seen(True, "a silent socket still stands after 4 s")
+                return Seen(True, f"a silent socket still stands after {_SILENCE:g} s")
             except ConnectionClosed as closed:
                 code = closed.rcvd.code if closed.rcvd else 1006
                 return Seen(False, f"a silent socket was cut after {time.monotonic() - begin:.1f} s, with code {code}")
@@ -150,14 +157,14 @@ class Client:
             return Seen(second.works, f"the second tab: {second.text}")
 
     def _polls(self, _: str) -> Seen:
-        """Four sessions of Socket.IO by polling: each is opened with one request, and asked for with the next."""
+        """Four sessions of Socket.IO by polling: each is opened with one request, and used with the next."""
         answers: list[tuple[int, str]] = []
         for _number in range(4):
             status, body = self.get("/socket.io/?EIO=4&transport=polling")
             if status != 200:
                 return Seen(False, f"polling: the session cannot be opened: {status} {body[:80]}")
             sid = body.partition('"sid":"')[2].partition('"')[0]
-            answers.append(self.get(f"/socket.io/?EIO=4&transport=polling&sid={sid}&late={len(answers)}"))
+            answers.append(self.get(f"/socket.io/?EIO=4&transport=polling&sid={sid}", "40"))
         lost = [(status, body) for status, body in answers if status != 200]
         if lost:
             status, body = lost[0]

@@ -18,6 +18,7 @@ __all__ = [
     "LINK",
     "MAIN",
     "MAPS",
+    "OTHERS",
     "SITE",
     "TARGET",
     "UPSTREAMS",
@@ -29,7 +30,8 @@ __all__ = [
 HOST = "localhost"
 """The site's name."""
 
-MAIN, MAPS, UPSTREAMS, SITE = "nginx.conf", "conf.d/upgrade.conf", "conf.d/backends.conf", "sites-available/chat.conf"
+MAIN, MAPS, UPSTREAMS = "nginx.conf", "conf.d/upgrade.conf", "conf.d/backends.conf"
+OTHERS, SITE = "conf.d/others.conf", "sites-available/chat.conf"
 """The files, below nginx's folder."""
 
 LINK, TARGET = "sites-enabled/chat.conf", "../sites-available/chat.conf"
@@ -80,7 +82,7 @@ map $http_upgrade $upgrade {
 }
 """
 
-_SITE = """\
+_OTHERS = """\
 # Whoever asks for another name gets nothing from this site.
 server {{
     listen {address}:{port} ssl default_server;
@@ -89,7 +91,9 @@ server {{
     ssl_certificate_key tls/site.key;
     return 421;
 }}
+"""
 
+_SITE = """\
 server {{
     listen {address}:{port} ssl;{http2}
     server_name {host};
@@ -150,6 +154,7 @@ def site_files(plan: Plan) -> dict[str, str]:
         MAIN: _MAIN.format(temporary="\n    ".join(temporary), format=ACCESS_FORMAT),
         MAPS: _MAPS,
         UPSTREAMS: _upstreams(plan),
+        OTHERS: _OTHERS.format(address=LOOPBACK, port=plan.port),
         SITE: _site(plan),
     }
 
