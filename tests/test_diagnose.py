@@ -377,3 +377,21 @@ def test_two_hops_of_one_nginx_are_judged_both() -> None:
     cause = first(known)
     assert (cause.rule, cause.confidence) == ("second-proxy-hop", "proven")
     assert cause.span == finding().span
+
+
+def test_a_tunnel_that_another_path_lost_says_nothing_about_this_one() -> None:
+    other = Clue("read-timeout", "cut", 'upstream timed out, request: "GET /other HTTP/1.1"', "error.log", mine=False)
+    assert diagnose(replace(facts(opened(), PROXIED), clues=(other,))).root_causes == ()
+    mine = diagnose(replace(facts(opened(), PROXIED), clues=(replace(other, mine=True),))).root_causes
+    assert [cause.rule for cause in mine] == ["read-timeout"]
+
+
+def test_an_application_that_answers_101_without_the_subprotocol_is_not_said_to_refuse() -> None:
+    answer = Response("HTTP/1.1", 101, "Switching Protocols", (("Sec-WebSocket-Accept", "x"),))
+    seen = answered(answer, "missing-subprotocol")
+    known = facts(seen, PROXIED, direct=seen, replay=seen, no_subprotocols=opened())
+    rules = [
+        cause.rule for cause in diagnose(replace(known, options=HandshakeOptions(subprotocols=("v1",)))).root_causes
+    ]
+    assert "backend-not-websocket-capable" not in rules
+    assert "subprotocol-mismatch" in rules

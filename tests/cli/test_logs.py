@@ -62,8 +62,64 @@ def test_the_logs_that_a_configuration_names_are_found_with_their_formats(tmp_pa
             done = ws101("logs", "--conf", str(nginx.conf_path), "--format", "json")
     assert done.code == 0, done.err
     assert [item["path"] for item in done.json["paths"]] == ["/ws"]
-    assert str(Path(nginx.conf_path).parent / "own.log") in [item["file"] for item in done.json["files"]]
-    assert {item["problem"] for item in done.json["files"]} == {None}
+    folder = Path(nginx.conf_path).parent
+    said = {item["file"]: item["problem"] for item in done.json["files"]}
+    assert said.pop(str(folder / "own.log")) == f"left out: everything in it stands in {folder / 'access.log'} too"
+    assert set(said.values()) == {None}
+    assert done.json["paths"][0]["statuses"] == {"400": 1}
+
+
+def conf_with(tmp_path: Path, http: str, *locations: str) -> Path:
+    conf = tmp_path / "nginx.conf"
+    body = "".join(f"location /{n} {{ {text} proxy_pass http://127.0.0.1:1; }}" for n, text in enumerate(locations))
+    conf.write_text(f"error_log e.log; events {{}} http {{ log_format timed '{TIMED}'; {http} server {{ {body} }} }}")
+    (tmp_path / "e.log").write_text(ERROR)
+    return conf
+
+
+def test_a_request_that_stands_in_two_logs_is_counted_once(tmp_path: Path) -> None:
+    conf = conf_with(tmp_path, "access_log all.log; access_log slow.log timed;", "", "access_log all.log;")
+    (tmp_path / "all.log").write_text(combined(101, "/0") * 3 + combined(101, "/1"))
+    (tmp_path / "slow.log").write_text(timed(101, 60.0, "/0") * 3)
+    done = ws101("logs", "--conf", str(conf), "--format", "json").json
+    assert {item["path"]: item["statuses"] for item in done["paths"]} == {"/0": {"101": 3}, "/1": {"101": 1}}
+    assert {item["file"].rpartition("/")[2]: item["problem"] for item in done["files"]} == {
+        "e.log": None,
+        "all.log": None,
+        "slow.log": f"left out: everything in it stands in {tmp_path}/all.log too",
+    }
+
+
+def test_where_it_cannot_be_told_apart_it_is_said(tmp_path: Path) -> None:
+    conf = conf_with(tmp_path, "", "access_log a.log; access_log b.log;", "access_log a.log;", "access_log b.log;")
+    for name in ("a.log", "b.log"):
+        (tmp_path / name).write_text(combined(101))
+    done = ws101("logs", "--conf", str(conf))
+    assert f"requests that stand in {tmp_path}/b.log too are counted twice" in " ".join(done.out.split())
+
+
+def test_a_file_with_several_names_is_read_once(tmp_path: Path) -> None:
+    log, link, hard = tmp_path / "a.log", tmp_path / "b.log", tmp_path / "c.log"
+    log.write_text(combined(101))
+    link.symlink_to(log)
+    hard.hardlink_to(log)
+    done = ws101("logs", str(log), str(link), str(hard), str(log))
+    assert "/ws  1 " in done.out
+    assert "1 line in 1 log\n" in done.out
+    assert " ".join(done.out.split()).count(f"left out: it is {log} under another name") == 2
+
+
+def test_a_log_that_is_named_has_the_format_that_the_configuration_gives_it(tmp_path: Path) -> None:
+    conf = conf_with(tmp_path, "access_log own.log timed;", "")
+    (tmp_path / "own.log").write_text(timed(101, 60.0) * 3)
+    done = ws101("logs", str(tmp_path / "own.log"), "--conf", str(conf), "--format", "json").json
+    assert done["tunnels"]["clusters"] == [{"seconds": 60, "number": 3}]
+
+
+def test_a_format_that_is_not_known_says_how_to_give_it(tmp_path: Path) -> None:
+    (tmp_path / "own.log").write_text(timed(101, 60.0) * 3)
+    done = ws101("logs", str(tmp_path / "own.log"))
+    assert "--log-format" in done.out
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,9 @@ def test_a_port_in_use_is_named() -> None:
         done = ws101("tap", str(busy.getsockname()[1]), "--to", "127.0.0.1:1")
     assert done.code == 2
     assert "something listens there already" in done.err
+
+
+def test_a_tap_that_would_pass_on_to_itself_is_refused() -> None:
+    done = ws101("tap", "9000", "--to", "127.0.0.1:9000")
+    assert done.code == 2
+    assert "the tap would pass on to itself" in done.err

@@ -87,7 +87,7 @@ def test_rotated_logs_are_found_newest_first_and_compressed_ones_are_read(tmp_pa
     [
         (gzip.compress(combined(101).encode() * 1000)[:-20], "the compressed data breaks off"),
         (b"\x1f\x8b garbage", "the compressed data breaks off"),
-        (b'1 "GET /" 502 x\n' * 5, "no line of it has the format"),
+        (b'1 "GET /" 502 x\n' * 5, "no line of it has the format: give its log_format with --log-format"),
         (b"", ""),
         (b"\0" * 3_000_000, ""),
         (b"\xff\xfe\n" * 100, ""),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ws101.host.logs import TAIL, Log, Logs, named_logs, read_tail
+from ws101.host.logs import TAIL, Log, Logs, choose, named_logs, read_tail
 from ws101.logs import COMBINED
 from ws101.nginx.config import Config, MemoryFiles
 
@@ -167,3 +167,32 @@ def test_an_access_log_tells_of_tunnels_cut_at_the_timeout_and_dropped_together(
         "read-timeout": "3 tunnels ended 60.03 s after they began, with status 101",
         "reload-drops-connections": "4 tunnels of different age ended at 2026-01-31T13:00:00+00:00",
     }
+
+
+def test_of_logs_that_are_always_written_together_the_one_with_times_is_kept() -> None:
+    plain_log, timed_log = Log("/a", COMBINED), Log("/b", "$status $request_time")
+    chosen = choose([(plain_log, timed_log), (timed_log,)])
+    assert chosen.logs == (timed_log,)
+    assert chosen.copies == (("/a", "/b"),)
+    assert chosen.overlapping == ()
+
+
+def test_a_log_that_takes_only_some_lines_stands_for_no_other() -> None:
+    every, some = Log("/a", COMBINED), Log("/b", "$status $request_time", partial=True)
+    assert choose([(every, some)]).logs == (every,)
+    assert choose([(some, Log("/c", COMBINED, partial=True))]).overlapping == (("/b", "/c"),)
+
+
+def test_an_error_log_and_an_access_log_are_no_copies_of_each_other() -> None:
+    logs = (Log("/error"), Log("/a", COMBINED))
+    assert choose([logs]).logs == logs
+    assert choose([logs]).overlapping == ()
+
+
+def test_the_conditions_of_logs_are_read() -> None:
+    text = "http { error_log /e1; error_log /e2 info; access_log /a; access_log /b combined if=$x; }"
+    config = Config(MemoryFiles({"nginx.conf": text.encode()}), "nginx.conf")
+    assert {log.path: log.partial for log in named_logs(config, None)} == {
+        "/e1": True, "/e2": False, "/a": False, "/b": True,
+    }  # fmt: skip
+    assert [log.path for log in choose([named_logs(config, None)]).logs] == ["/e2", "/a"]

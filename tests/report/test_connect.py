@@ -58,7 +58,7 @@ def test_a_long_message_is_cut_and_that_is_said() -> None:
         (Ending(1, "close", 1000), "closed with code 1000"),
         (Ending(1, "close", 4001, "b\u00e9\x1b[2J"), "closed with code 4001: bé\\x1b[2J"),
         (Ending(1, "close", 1005), "closed without a code"),
-        (Ending(1, "fin"), "the connection was cut without a close frame"),
+        (Ending(1, "fin"), "the connection was cut after 1 s, without a close frame"),
         (Ending(1, "reset"), "the connection was reset"),
         (Ending(1, "masked-frame", None, "the server masks its frames"), "* the server masks its frames"),
     ],

@@ -394,3 +394,10 @@ def test_a_real_diagnosis_from_facts_is_shown_with_its_experiments() -> None:
     assert "the opening handshake" in page.text
     assert ("aria-label", "failed") in page.attributes
     assert "Nothing that was needed was left open." in page.text
+
+
+def test_an_experiment_that_was_made_again_stands_there_once() -> None:
+    items = tuple(Tried(f"again-{n}", "for control", "400 No", False, 0.1) for n in range(3))
+    page = parsed(diagnose(found("broken", tried=items), None, Cover()))
+    assert page.text.count("for control") == 1
+    assert "3 times" in page.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ import click
 
 from ws101.cli.console import Console
 from ws101.cli.options import conf_option, nginx_options, output_options
-from ws101.errors import InputError
+from ws101.errors import InputError, Ws101Error
 
 if TYPE_CHECKING:
     from ws101.cli.inputs import Inputs
-    from ws101.host.logs import Log
+    from ws101.host.logs import Choice, Log
+    from ws101.logs import Tally
     from ws101.nginx.config import Config
 
 __all__ = ["command"]
@@ -51,54 +53,82 @@ def command(
     """
     from ws101.cli.inputs import Inputs
     from ws101.cli.requests import latin1
-    from ws101.host.history import scan
     from ws101.logs import Tally
     from ws101.report.json.base import dump
     from ws101.report.json.logs import logs as as_json
     from ws101.report.terminal.logs import logs as as_text
 
-    tally = Tally()
+    tally, inputs = Tally(), Inputs(roots, nginx, nginx_version)
     form = latin1(log_format) if log_format else None
-    given = [(path, form) for path in paths] or list(_named(Inputs(roots, nginx, nginx_version), conf))
-    files = []
-    for path, known in given:
-        for one in (path,) if path == "-" or no_history or paths else _history(path):
-            try:
-                found = scan(one, tally, form=known)
-                files.append((one, found.problem))
-            except InputError as error:
-                if paths:
-                    raise
-                files.append((one, error.message))
-    if files and not tally.lines and all(problem for _, problem in files):
-        raise InputError(f"none of the logs can be read: {files[0][1]}", where=files[0][0], help="run it with sudo")
+    chosen = _given(paths, form, inputs, conf) if paths else _named(inputs, conf)
+    files = _read_all(chosen, tally, history=not (paths or no_history), strict=bool(paths))
+    read = [(path, problem) for path, problem in files if not problem.startswith(_LEFT_OUT)]
+    if read and not tally.lines and all(problem for _, problem in read):
+        raise InputError(f"none of the logs can be read: {read[0][1]}", where=read[0][0], help="run it with sudo")
+    files += tuple((one, f"requests that stand in {other} too are counted twice") for one, other in chosen.overlapping)
     console = Console.of(sys.stdout, color)
     if output == "json":
-        console.write_data(dump(as_json(tally, tuple(files))))
+        console.write_data(dump(as_json(tally, files)))
     else:
-        console.write(as_text(tally, tuple(files), console.style))
+        console.write(as_text(tally, files, console.style))
     return 0
 
 
-def _history(path: str) -> tuple[str, ...]:
-    from ws101.host.history import rotated
-
-    return rotated(path)
+_LEFT_OUT = "left out: "
+"""How the note about a log begins whose lines are read elsewhere."""
 
 
-def _named(inputs: Inputs, conf: str | None) -> Iterator[tuple[str, str]]:
+def _read_all(chosen: Choice, tally: Tally, *, history: bool, strict: bool) -> tuple[tuple[str, str], ...]:
+    """Read the logs, each file once; what was read and what is to be said of it.
+
+    Raises:
+        InputError: If ``strict`` and one of them cannot be read.
+    """
+    from ws101.host.history import identity, rotated, scan
+
+    files: list[tuple[str, str]] = []
+    seen: dict[object, str] = {}
+    for log in chosen.logs:
+        for path in rotated(log.path) if history else (log.path,):
+            same = seen.setdefault(identity(path), path)
+            if same != path:
+                files.append((path, f"{_LEFT_OUT}it is {same} under another name"))
+                continue
+            try:
+                files.append((path, scan(path, tally, form=log.form, other_forms=log.other_forms).problem))
+            except InputError as error:
+                if strict:
+                    raise
+                files.append((path, error.message))
+    copies = ((path, f"{_LEFT_OUT}everything in it stands in {other} too") for path, other in chosen.copies)
+    return (*files, *copies)
+
+
+def _given(paths: tuple[str, ...], form: str | None, inputs: Inputs, conf: str | None) -> Choice:
+    """The logs that were named; without a format they may have any that a configuration at hand defines."""
+    from ws101.host.logs import Choice, Log, formats_of
+    from ws101.logs import COMBINED
+
+    forms: tuple[str, ...] = ()
+    if form is None:
+        with contextlib.suppress(*(() if conf else (Ws101Error,))):
+            forms = tuple(text for config, _ in _configurations(inputs, conf) for text in formats_of(config).values())
+    return Choice(tuple(Log(path, form or COMBINED, tuple(dict.fromkeys(forms))) for path in dict.fromkeys(paths)))
+
+
+def _named(inputs: Inputs, conf: str | None) -> Choice:
     """The logs that the configuration names, in every server and location, with their formats.
 
     Raises:
         InputError: If there is no configuration, or it names no log.
     """
-    found: dict[str, str] = {}
-    for config, default in _configurations(inputs, conf):
-        for log in _logs_of(config, default):
-            found.setdefault(log.path, log.form)
-    if not found:
+    from ws101.host.logs import choose
+
+    scopes = [logs for config, default in _configurations(inputs, conf) for logs in _scopes(config, default)]
+    found = choose(scopes)
+    if not found.logs:
         raise InputError("no configuration of this machine names a log", help="name the logs: ws101 logs FILE...")
-    yield from found.items()
+    return found
 
 
 def _configurations(inputs: Inputs, conf: str | None) -> Iterator[tuple[Config, str]]:
@@ -113,9 +143,10 @@ def _configurations(inputs: Inputs, conf: str | None) -> Iterator[tuple[Config, 
         yield inputs.load(found.conf).config, log or ""
 
 
-def _logs_of(config: Config, default: str) -> Iterator[Log]:
+def _scopes(config: Config, default: str) -> Iterator[tuple[Log, ...]]:
+    """The logs of each scope that can answer; of the whole where there is none."""
     from ws101.host.logs import named_logs
 
-    yield from named_logs(config, None, default=default)
+    yield named_logs(config, None, default=default)
     for scope in (*config.servers, *(route.location for route in config.routes())):
-        yield from named_logs(config, scope, default=default)
+        yield named_logs(config, scope, default=default)

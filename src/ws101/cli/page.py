@@ -11,6 +11,7 @@ from ws101 import __version__
 from ws101.errors import InputError, UsageError
 from ws101.host.files import name_of, read_regular
 from ws101.host.history import scan, within
+from ws101.host.logs import choose
 from ws101.host.writing import write_atomic
 from ws101.logs import Tally
 from ws101.report.html.diagnose import MARKER, Cover
@@ -89,8 +90,8 @@ def _read_logs(case: Case) -> Logbook | None:
     logs = case.logs.access if case.logs is not None else ()
     if not logs:
         return None
-    tally, paths, problems = Tally(case.endpoint.target), [], []
-    for log in logs:
+    tally, paths, problems = Tally(case.endpoint.target), list[str](), list[str]()
+    for log in choose([logs]).logs:
         files, left_out = within(log.path, _MOST)
         if left_out:
             problems.append(f"{left_out} older logs of {log.path} were left out: together they are too large")

@@ -11,6 +11,7 @@ import click
 
 from ws101.cli.console import Console
 from ws101.cli.options import output_options
+from ws101.errors import UsageError
 
 __all__ = ["command"]
 
@@ -32,7 +33,10 @@ def command(*, listen: str, backend: str, count: int, output: str, color: str) -
     """
     from ws101.host.tap import Tap, parse_listen, parse_to
 
-    tap = Tap(parse_listen(listen), parse_to(backend), count=count)
+    place, goal = parse_listen(listen), parse_to(backend)
+    if place == goal and place.port != 0:
+        raise UsageError("the tap would pass on to itself", where=str(place), help="listen at another port")
+    tap = Tap(place, goal, count=count)
     tap.start()
     console, errors = Console.of(sys.stdout, color), Console.of(sys.stderr, color)
     signal.signal(signal.SIGTERM, _interrupt)

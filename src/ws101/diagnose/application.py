@@ -346,8 +346,8 @@ def password(facts: Facts) -> RootCause | None:
 
 def incapable(facts: Facts) -> RootCause | None:
     """The backend refuses the handshake itself, without nginx too."""
-    if facts.works or not facts.failed("direct") or fails_at_the_gate(facts):
-        return None
+    if facts.works or facts.status == 101 or not facts.failed("direct") or fails_at_the_gate(facts):
+        return None  # what is wrong with a 101 is said where it is looked into
     if facts.class_of("direct") in ("refused", "unreachable", "dns", "timeout", "tls-plain-mismatch"):
         return None
     site = facts.status is not None

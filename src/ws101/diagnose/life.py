@@ -147,13 +147,13 @@ def frozen_peer(facts: Facts) -> RootCause | None:
 
 def cut_in_logs(facts: Facts) -> RootCause | None:
     """The logs show tunnels that ended at the timeout."""
-    clue = facts.clue("read-timeout")
-    if clue is None:
+    clue = next((clue for clue in facts.clues if clue.rule == "read-timeout" and clue.mine), None)
+    if clue is None:  # another path has its own timeout
         return None
     timeout = _timeout(facts)
     return blame(
         "read-timeout",
-        "proven" if clue.mine else "likely",
+        "proven",
         "tunnels are cut because they were silent" + (f" for {timeout:g} s" if timeout else ""),
         f"{clue.path}: {clue.line}",
         help="send a heartbeat more often than that, and raise proxy_read_timeout on this path",

@@ -19,11 +19,12 @@ from typing import BinaryIO
 from ws101.errors import InputError
 from ws101.logs import COMBINED, Tally, read_access, read_errors
 
-__all__ = ["Scanned", "rotated", "scan", "within"]
+__all__ = ["Scanned", "identity", "rotated", "scan", "within"]
 
 _PIECE = 1 << 20
 _LONGEST = 1 << 20
 _SAMPLE = 64 * 1024
+_NO_ACCESS = "no line of it has the format: give its log_format with --log-format"
 _ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?|\.old|\.gz")
 
 
@@ -72,6 +73,15 @@ def within(path: str, limit: int) -> tuple[tuple[str, ...], int]:
             break
         kept.append(file)
     return tuple(kept), len(files) - len(kept)
+
+
+def identity(path: str) -> object:
+    """What two names of one file have in common; the name itself where it cannot be known."""
+    try:
+        found = Path(path).stat()
+    except OSError:
+        return path
+    return (found.st_dev, found.st_ino)
 
 
 def scan(path: str, tally: Tally, *, form: str | None = None, other_forms: tuple[str, ...] = ()) -> Scanned:
@@ -135,7 +145,7 @@ def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None, other_forms
         if not data:
             break
     if not problem and seen and not fitting:
-        problem = "no line of it has the format" if kind == "access" else "no line of it is one of an error log"
+        problem = _NO_ACCESS if kind == "access" else "no line of it is one of an error log"
     return Scanned(path, kind, size, problem)
 
 

@@ -12,8 +12,9 @@ import os
 import posixpath
 import stat
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from ws101.host.process import LogMark
@@ -21,7 +22,7 @@ from ws101.logs import COMBINED, Clue, bursts, clues_in, cut_tunnels, read_acces
 from ws101.nginx.config import Config, Scope, Unknown
 from ws101.nginx.inherit import effective_all
 
-__all__ = ["Log", "Logs", "formats_of", "named_logs", "read_tail"]
+__all__ = ["Choice", "Log", "Logs", "choose", "formats_of", "named_logs", "read_tail"]
 
 TAIL = 256 * 1024
 """How much of a log from before the diagnosis is looked at, in bytes."""
@@ -38,11 +39,13 @@ class Log:
         path: Where it is.
         form: The text of an access log's format; empty for an error log.
         other_forms: Further formats that it may be written in: the one that fits most lines is taken.
+        partial: Whether only some lines go there: an access log with ``if=``, an error log beside a more verbose one.
     """
 
     path: str
     form: str = ""
     other_forms: tuple[str, ...] = ()
+    partial: bool = False
 
 
 def named_logs(config: Config, scope: Scope | None, *, prefix: str = "", default: str = "") -> tuple[Log, ...]:
@@ -56,14 +59,77 @@ def named_logs(config: Config, scope: Scope | None, *, prefix: str = "", default
     """
     where, base = scope or config.http or config.main, prefix or config.prefix
     errors = effective_all(where, "error_log")
-    names = [placed.args[0] for placed in errors if placed.args] if isinstance(errors, tuple) else []
-    found = [Log(posixpath.join(base, name)) for name in names or [default] if _is_file_name(name)]
+    given = [placed.args for placed in errors if placed.args] if isinstance(errors, tuple) else []
+    most = max(map(_verbosity, given), default=0)
+    found = [
+        Log(posixpath.join(base, args[0]), partial=_verbosity(args) < most)
+        for args in given or [(default,)]
+        if _is_file_name(args[0])
+    ]
     access = effective_all(where, "access_log")
     for placed in access if isinstance(access, tuple) else ():
         if placed.args and placed.args[0] != "off" and _is_file_name(placed.args[0]):
             form = _format(config, placed.args[1] if len(placed.args) > 1 else "combined")
-            found.append(Log(posixpath.join(base, placed.args[0]), form))
+            partial = any(arg.startswith("if=") for arg in placed.args)
+            found.append(Log(posixpath.join(base, placed.args[0]), form, partial=partial))
     return tuple(dict.fromkeys(found))
+
+
+_LEVELS = ("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug")
+
+
+def _verbosity(args: Sequence[str]) -> int:
+    """How much an error_log takes; without a level it is ``error``."""
+    level = args[1] if len(args) > 1 else "error"
+    return _LEVELS.index(level) if level in _LEVELS else len(_LEVELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Logs of which each line stands in one, as far as the configuration tells.
+
+    Args:
+        logs: Those to read.
+        copies: Those left out, and the log in which everything stands that is in them.
+        overlapping: Pairs of those to read that have lines in common.
+    """
+
+    logs: tuple[Log, ...]
+    copies: tuple[tuple[str, str], ...] = ()
+    overlapping: tuple[tuple[str, str], ...] = ()
+
+
+def choose(scopes: Iterable[Sequence[Log]]) -> Choice:
+    """Choose among the logs that scopes write to: nginx writes a line into every log of the scope that answers.
+
+    A log is left out where each scope that writes to it writes to another one as well; one whose format has
+    ``$request_time`` is rather kept.
+
+    Args:
+        scopes: The logs of each scope.
+    """
+    written = [tuple({log.path: log for log in logs}.values()) for logs in scopes]
+    kept = {log.path: log for logs in written for log in logs}
+    latest_first = [*kept.values()][::-1]
+    copies = []
+    for log in sorted(latest_first, key=lambda log: (not log.partial, "$request_time" in log.form)):
+        others = [_another(log, logs, kept) for logs in written if any(log.path == one.path for one in logs)]
+        if others and all(others):
+            del kept[log.path]
+            copies.append((log.path, others[0]))
+    left = [[log for log in logs if log.path in kept] for logs in written]
+    pairs = ((a.path, b.path) for logs in left for a, b in combinations(logs, 2) if bool(a.form) is bool(b.form))
+    return Choice(tuple(kept.values()), tuple(copies), tuple(dict.fromkeys(pairs)))
+
+
+def _another(log: Log, logs: Sequence[Log], kept: Mapping[str, Log]) -> str:
+    """A log of the same kind that the same scope writes everything to as well; empty if there is none."""
+    found = (
+        one.path
+        for one in logs
+        if one.path != log.path and one.path in kept and not one.partial and bool(one.form) is bool(log.form)
+    )
+    return next(found, "")
 
 
 def _is_file_name(name: str) -> bool:

@@ -122,7 +122,8 @@ class Tap:
         except OSError as error:
             self._loop.close()
             reason = _LISTEN.get(error.errno or 0, error.strerror or str(error))
-            raise InputError(f"the tap can't listen: {reason}", where=str(self.place)) from error
+            help = "choose another place: port 0 takes any that is free"
+            raise InputError(f"the tap can't listen: {reason}", where=str(self.place), help=help) from error
         self._thread.start()
 
     def stop(self) -> None:

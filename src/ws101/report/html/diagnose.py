@@ -16,6 +16,7 @@ from ws101.report.html.measured import Logbook, logbook, silence, timeline
 from ws101.report.html.way import way, wire
 from ws101.report.style import Style
 from ws101.report.subject import Subject
+from ws101.report.terminal.diagnose import gathered
 from ws101.report.terminal.probe import ANSWERED
 from ws101.report.texts import seconds, shown_where
 
@@ -177,7 +178,7 @@ def _tried(found: Diagnosis) -> Markup:
     deciding = {name for cause in found.root_causes for name in cause.decided_by}
     if not found.tried:
         return Markup()
-    rows = (_one_tried(item, decided=item.name in deciding) for item in found.tried)
+    rows = (_one_tried(item, times, decided=item.name in deciding) for item, times in gathered(found.tried))
     caption = "Each differs from the handshake in one thing; together they decide the cause."
     return table(caption, _TRIED, rows, "tried")
 
@@ -185,11 +186,12 @@ def _tried(found: Diagnosis) -> Markup:
 _TRIED = ("request", "answer", "took")
 
 
-def _one_tried(item: Tried, *, decided: bool) -> Markup:
+def _one_tried(item: Tried, times: int, *, decided: bool) -> Markup:
     sign = element("span", "✓" if item.passed else "✗", class_="tick-good" if item.passed else "tick-bad",
                    role="img", aria_label="passed" if item.passed else "failed")  # fmt: skip
     mark = (" ", element("span", "decided", class_="badge sure")) if decided else ()
-    name = joined((sign, " ", told(item.title), *mark))
+    again = f", {times} times" if times > 1 else ""
+    name = joined((sign, " ", told(item.title), again, *mark))
     return row(_TRIED, (name, told(item.answer), seconds(item.seconds)), ("th",))
 
 

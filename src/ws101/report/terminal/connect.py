@@ -8,6 +8,7 @@ import re
 from ws101.probes.frames import Ending, Seen
 from ws101.probes.talk import COMMANDS
 from ws101.report.style import Style, columns
+from ws101.report.texts import seconds
 from ws101.text import printable
 
 __all__ = ["ended", "hexdump", "note", "pretty_json", "received", "sent", "usage"]
@@ -59,7 +60,8 @@ def ended(ending: Ending, style: Style, *, stamp: str = "") -> str:
         reason = f": {printable(ending.reason.encode('utf-8').decode('latin-1'))}" if ending.reason else ""
         return _head("*", "note", style, stamp) + f"closed {code}{reason}"
     words = {
-        "fin": "cut without a close frame: a proxy's timeout, or a crash, and not the application",
+        "fin": f"cut after {seconds(ending.at)}, without a close frame: "
+        "a proxy's timeout, or a crash, and not the application",
         "reset": "reset",
     }
     said = words.get(ending.how) or printable(ending.reason or ending.how)

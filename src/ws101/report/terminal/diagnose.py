@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ws101.diagnose import Diagnosis, Observed, RootCause
+from ws101.diagnose import Diagnosis, Observed, RootCause, Tried
 from ws101.probes.attribution import Answerer
 from ws101.report.diff import diff_lines, paint_diff
 from ws101.report.excerpt import Mark, excerpt
@@ -16,7 +16,7 @@ from ws101.report.terminal.probe import ANSWERED, banner
 from ws101.report.texts import field, seconds
 from ws101.text import printable
 
-__all__ = ["diagnose"]
+__all__ = ["diagnose", "gathered"]
 
 _ROLES = {"works": "good", "degraded": "warning", "broken": "error", "unknown": "unknown"}
 
@@ -125,17 +125,26 @@ def _answer(found: Diagnosis, style: Style) -> list[str]:
 def _experiments(found: Diagnosis, style: Style) -> list[str]:
     """What was tried, beside the handshake itself; the experiments that decided are marked."""
     deciding = {name for cause in found.root_causes for name in cause.decided_by}
-    rows = [item for item in found.tried if item.name != "site"]
+    rows = gathered(item for item in found.tried if item.name != "site")
     question = [f"  {style.paint('good', 'next')}: {printable(found.next_question)}"] if found.next_question else []
     if not rows or found.verdict == "works":
         return [*question, ""] if question else []
     lines = [style.paint("title", "What was tried")]
-    for item in rows:
+    for item, times in rows:
         mark = style.paint("good", style.glyph("tick")) if item.passed else style.paint("error", style.glyph("cross"))
-        first, *rest = wrap(printable(f"{item.title}: {item.answer}"), style.width - 6)
+        again = f", {times} times" if times > 1 else ""
+        first, *rest = wrap(printable(f"{item.title}{again}: {item.answer}"), style.width - 6)
         role = "title" if item.name in deciding else "dim"
         lines += [f"  {mark} {style.paint(role, first)}", *(f"    {style.paint(role, line)}" for line in rest)]
     return [*lines, *question, ""]
+
+
+def gathered(items: Iterable[Tried]) -> list[tuple[Tried, int]]:
+    """Experiments of which those that were made again, with the same answer, are one with their number."""
+    found: dict[tuple[str, str], list[Tried]] = {}
+    for item in items:
+        found.setdefault((item.title, item.answer), []).append(item)
+    return [(group[0], len(group)) for group in found.values()]
 
 
 def _fixes(causes: Sequence[RootCause], subject: Subject | None, style: Style, command: str) -> list[str]:

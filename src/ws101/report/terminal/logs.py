@@ -6,13 +6,14 @@ from collections import Counter
 
 from ws101.logs import Tally
 from ws101.probes.idle import known_figure
-from ws101.report.style import Style, columns, cut
+from ws101.report.style import Style, columns, cut, wrap
 from ws101.report.texts import count, seconds, span
 from ws101.text import printable
 
 __all__ = ["logs"]
 
 _PATHS = 12
+_FILES = 6
 _BAR = 40
 
 
@@ -24,8 +25,15 @@ def logs(tally: Tally, files: tuple[tuple[str, str], ...], style: Style) -> str:
         files: Each file that was read, and what is wrong with it (empty if nothing).
         style: What the terminal can show.
     """
-    lines = [style.paint("title", f"{count(tally.lines, 'line')} in {count(len(files), 'log')}")]
-    lines += [f"  {style.paint('warning', '*')} {printable(path)}: {problem}" for path, problem in files if problem]
+    read = [path for path, problem in files if not problem]
+    number = len({path for path, problem in files if not problem.startswith("left out")})
+    lines = [style.paint("title", f"{count(tally.lines, 'line')} in {count(number, 'log')}")]
+    lines += [f"  {style.paint('dim', printable(path))}" for path in read[:_FILES]]
+    lines += [f"  and {len(read) - _FILES} more"] if len(read) > _FILES else []
+    for path, problem in files:
+        if problem:
+            first, *rest = wrap(printable(f"{path}: {problem}"), style.width - 4)
+            lines += [f"  {style.paint('warning', '*')} {first}", *(f"    {line}" for line in rest)]
     lines += _statuses(tally, style)
     lines += _ages(tally, style)
     lines += _told(tally, style)

@@ -87,7 +87,7 @@ def _drops(drops: tuple[Drop, ...], style: Style) -> list[str]:
     groups = Counter((int(drop.at), drop.how, drop.code) for drop in drops)
     rows = []
     for (at, how, code), number in sorted(groups.items(), key=lambda item: item[0][0])[:_SHOWN]:
-        said = _HOW.get(how, how) + (f" with {code}" if code is not None else "")
+        said = _HOW.get(how, how) + (" without a code" if code == 1005 else f" with {code}" if code is not None else "")
         rows.append((f"{at} s", f"{number} {style.glyph('times')}", printable(said)))
     lines = [style.paint("title", f"Dropped: {len(drops)}"), *columns(rows, indent=2)]
     return lines + ([f"  and {len(groups) - _SHOWN} more moments"] if len(groups) > _SHOWN else [])
