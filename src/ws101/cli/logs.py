@@ -25,7 +25,11 @@ __all__ = ["command"]
 @click.command()
 @click.argument("paths", nargs=-1, metavar="[LOG]...")
 @conf_option
-@click.option("--log-format", metavar="FORMAT", help="The log_format of the access logs given; else it is combined.")
+@click.option(
+    "--log-format",
+    metavar="FORMAT",
+    help="The log_format of the access logs given; else one of the configuration, or combined.",
+)
 @click.option("--no-history", is_flag=True, help="Leave rotated logs out.")
 @nginx_options
 @output_options("json")
