@@ -36,6 +36,42 @@ PYODIDE_SHA512 = "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82L
 WORLDLY = frozenset(("host", "lab", "cli", "__main__.py"))
 """What touches files, processes and sockets, and is left out."""
 
+LIBRARY = "/lib/python314.zip"
+PLACE = "/lib/ws101.zip"
+"""Where Python's library and ours lie in the page's file system."""
+
+DROPPED = frozenset(
+    (
+        *(
+            "multiprocessing",
+            "xml",
+            "xmlrpc",
+            "_pyrepl",
+            "unittest",
+            "pdb",
+            "pydoc",
+            "pydoc_data",
+            "doctest",
+            "mailbox",
+        ),
+        *("wsgiref", "imaplib", "statistics", "optparse", "pickletools", "turtle", "ensurepip", "venv", "sqlite3"),
+        *(
+            "poplib",
+            "smtplib",
+            "ftplib",
+            "curses",
+            "dbm",
+            "idlelib",
+            "tkinter",
+            "test",
+            "profile",
+            "cProfile",
+            "pstats",
+        ),
+    )
+)
+"""Parts of Python's library that the page never imports."""
+
 POLICY = (
     "default-src 'none'; script-src {scripts} 'wasm-unsafe-eval'; style-src {styles}; worker-src blob:; "
     "frame-src 'none'; form-action 'none'; base-uri 'none'; "
@@ -77,17 +113,22 @@ def build(target: Path) -> None:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(target.name + ".new")
-    fresh.write_text(page(fetched()), encoding="utf-8")
+    fresh.write_text(page(runtime()), encoding="utf-8")
     fresh.replace(target)
 
 
-def page(parts: dict[str, bytes]) -> str:
+def page(folder: Path) -> str:
     """The page's text.
 
     Args:
-        parts: Pyodide's files by name.
+        folder: Where Pyodide's files lie.
     """
-    inner_js = read("packing.js") + read("view.js") + filled(read("flow.js"), limits=json.dumps(limits()), sample=json.dumps(SAMPLE))
+    parts = parts_of(folder)
+    inner_js = (
+        read("packing.js")
+        + read("view.js")
+        + filled(read("flow.js"), limits=json.dumps(limits()), sample=json.dumps(SAMPLE))
+    )
     outer_js, outer_css, inner_css = read("outer.js"), read("outer.css"), read("inner.css")
     versions = "".join(f'<option value="{".".join(map(str, v))}">' for v in BOUNDARIES)
     texts = {"inner.css": inner_css, "inner.js": inner_js, "versions": versions}
@@ -103,7 +144,7 @@ def page(parts: dict[str, bytes]) -> str:
         script=packed(worker(parts).encode()),
         wasm=packed(parts["pyodide.asm.wasm"]),
         library=packed(parts["python_stdlib.zip"]),
-        own=packed(own_archive()),
+        own=packed(compiled(folder, own_archive(), PLACE)),
     )
 
 
@@ -115,12 +156,13 @@ def filled(template: str, **texts: str) -> str:
     """The template with its ``@name@`` replaced; one that is not there is a mistake."""
 
     def text(found: re.Match[str]) -> str:
-        return texts.pop(found[1])
+        used.add(found[1])
+        return texts[found[1]]
 
-    names = "|".join(map(re.escape, texts))
-    done = re.sub(f"@({names})@", text, template)
-    if texts:
-        raise BuildError(f"the template has no {', '.join(texts)}")
+    used: set[str] = set()
+    done = re.sub(f"@({'|'.join(map(re.escape, texts))})@", text, template)
+    if used != set(texts):
+        raise BuildError(f"the template has no {', '.join(sorted(set(texts) - used))}")
     return done
 
 
@@ -161,17 +203,21 @@ def worker(parts: dict[str, bytes]) -> str:
         raise BuildError("pyodide.mjs does not export loadPyodide")
     loader = re.sub(r"^//# sourceMappingURL=.*$", "", loader, flags=re.MULTILINE)
     lock = {"info": json.loads(parts["pyodide-lock.json"])["info"], "packages": {}}
-    own = filled(read("engine.js"), lock=json.dumps(lock))
+    own = filled(read("engine.js"), lock=json.dumps(lock), place=PLACE)
     return f"(() => {{{runtime}\n}})();\n(() => {{{loader}\n}})();\n{read('packing.js')}{own}"
 
 
 def own_archive() -> bytes:
     """The pure rooms as a zip archive, stored, for the whole is compressed."""
-    out, source = io.BytesIO(), ROOT / "src"
+    source = ROOT / "src"
+    return zipped({str(path.relative_to(source)): path.read_bytes() for path in own_files()})
+
+
+def zipped(contents: dict[str, bytes]) -> bytes:
+    out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        for path in sorted(own_files()):
-            name = str(path.relative_to(source))
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), path.read_bytes())
+        for name in sorted(contents):
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), contents[name])
     return out.getvalue()
 
 
@@ -183,8 +229,8 @@ def own_files() -> Iterator[Path]:
             yield path
 
 
-def fetched() -> dict[str, bytes]:
-    """Pyodide's files, from the cache or from npm.
+def runtime() -> Path:
+    """The folder with Pyodide's files, taken from the cache or from npm.
 
     Raises:
         BuildError: npm is missing, or what it fetched has another checksum.
@@ -195,12 +241,54 @@ def fetched() -> dict[str, bytes]:
     found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
     if found != PYODIDE_SHA512:
         raise BuildError(f"{archive} has the checksum sha512-{found}, not the pinned one; remove it and try again")
+    folder = CACHE / PYODIDE
+    folder.mkdir(exist_ok=True)
     with tarfile.open(archive) as package:
-        return {name: extracted(package, name) for name in FILES}
+        for name in FILES:
+            data = extracted(package, name)
+            if not (folder / name).exists() or (folder / name).read_bytes() != data:
+                (folder / name).write_bytes(data)
+    return folder
 
 
 FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json")
 """What of Pyodide the page needs."""
+
+
+def parts_of(folder: Path) -> dict[str, bytes]:
+    """Pyodide's files by name, its library compiled (once) and without what the page never imports."""
+    parts = {name: (folder / name).read_bytes() for name in FILES}
+    return parts | {"python_stdlib.zip": compiled(folder, library(parts["python_stdlib.zip"]), LIBRARY)}
+
+
+def library(archive: bytes) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(archive)) as given:
+        names = (name for name in given.namelist() if name.partition("/")[0].removesuffix(".py") not in DROPPED)
+        return zipped({name: given.read(name) for name in names if not name.endswith("/")})
+
+
+def compiled(folder: Path, archive: bytes, where: str) -> bytes:
+    """The archive with its modules compiled by Pyodide's own Python; remembered in the cache by what goes in.
+
+    Raises:
+        BuildError: node is missing or fails.
+    """
+    script = HERE / "compile.mjs"
+    key = hashlib.sha256(b"\0".join((PYODIDE.encode(), where.encode(), script.read_bytes(), archive))).hexdigest()
+    kept = CACHE / f"compiled-{key[:32]}.zip"
+    if not kept.exists():
+        node = shutil.which("node") or shutil.which("nodejs")
+        if node is None:
+            raise BuildError("node is needed to compile Python's modules: apt-get install nodejs")
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            given, made = Path(scratch, "in.zip"), Path(scratch, "out.zip")
+            given.write_bytes(archive)
+            command = [node, str(script), str(folder), str(given), str(made), where]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise BuildError(f"the modules could not be compiled: {done.stderr.strip()}")
+            made.replace(kept)
+    return kept.read_bytes()
 
 
 def extracted(package: tarfile.TarFile, name: str) -> bytes:

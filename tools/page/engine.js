@@ -22,8 +22,8 @@ async function start(parts) {
     stdout: () => {},
     stderr: () => {},
   });
-  python.unpackArchive(own, "zip", { extractDir: "/lib/ws101" });
-  python.runPython('import sys; sys.path.insert(0, "/lib/ws101")');
+  python.FS.writeFile("@place@", new Uint8Array(own));
+  python.runPython('import sys; sys.path.insert(0, "@place@")');
   desk = python.pyimport("ws101.page.questions").Desk();
   add = python.runPython("lambda desk, name, data: desk.add(name, data.to_bytes())");
 }
