@@ -36,6 +36,9 @@ PYODIDE_SHA512 = "0YvXxEhfEdpLfb/XkM2BFAeMROq0iMUX2bzzH9pOttyMcWkwq+HbE5uyuGD82L
 WORLDLY = frozenset(("host", "lab", "cli", "__main__.py"))
 """What touches files, processes and sockets, and is left out."""
 
+LARGE = 200_000
+"""From so many bytes on the page answers for the newest nginx first, and then for every version."""
+
 LIBRARY = "/lib/python314.zip"
 PLACE = "/lib/ws101.zip"
 """Where Python's library and ours lie in the page's file system."""
@@ -166,8 +169,9 @@ def filled(template: str, **texts: str) -> str:
     return done
 
 
-def limits() -> dict[str, int]:
-    return {"files": MAX_FILES, "total": MAX_TOTAL}
+def limits() -> dict[str, int | str]:
+    newest = ".".join(map(str, BOUNDARIES[-1]))
+    return {"files": MAX_FILES, "total": MAX_TOTAL, "large": LARGE, "newest": newest}
 
 
 def hash_of(text: str) -> str:

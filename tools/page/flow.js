@@ -180,14 +180,27 @@ async function look() {
   }
   say("Analysing…");
   const asked = { ask: "look", ...question() };
-  const answer = await ask(asked);
-  show(answer);
-  say(`Done in ${(answer.took / 1000).toFixed(1)} s.`);
-  document.documentElement.dataset.took = String(Math.round(answer.took));
+  const size = state.files.reduce((sum, file) => sum + file.size, 0);
+  const staged = !asked.nginx && size > LIMITS.large;
+  const first = await ask(staged ? { ...asked, nginx: LIMITS.newest } : asked);
+  if (turn !== state.turn) return;
+  show(first);
+  document.documentElement.dataset.took = String(Math.round(first.took));
   by("results").hidden = false;
   by("verdict").focus();
-  await further(turn);
+  if (staged) {
+    say(`As nginx ${LIMITS.newest} reads it, done in ${time(first.took)}. Now comparing with the older versions; tell the version to spare that.`);
+    const every = await ask(asked);
+    if (turn !== state.turn) return;
+    show(every);
+    say(`Compared for every version in ${time(first.took + every.took)}.`);
+  } else {
+    say(`Done in ${time(first.took)}.`);
+  }
+  await further(turn, size > LIMITS.large);
 }
+
+const time = (milliseconds) => `${(milliseconds / 1000).toFixed(1)} s`;
 
 function show(answer) {
   verdict(answer);
@@ -197,11 +210,11 @@ function show(answer) {
   by("sealed").textContent = "";
   fill("explained");
   fill("compared");
-  fill("fix", el("p", {}, "Working out the fix…"));
+  fill("fix", el("p", {}, "Not worked out yet."));
 }
 
 // What takes longer than the findings, or depends on what was given.
-async function further(turn) {
+async function further(turn, large) {
   const current = () => turn === state.turn;
   const url = by("url").value.trim();
   if (url) {
@@ -209,7 +222,9 @@ async function further(turn) {
     await explain();
   }
   if (state.manifest) await compare({});
-  if (current()) await mend();
+  if (!current()) return;
+  if (large) fill("fix", el("button", { type: "button", onclick: () => guarded(mend) }, "Work out the fix"), el("span", { class: "hint" }, " this proves that no other request changes, which may take a minute here"));
+  else await mend();
   document.documentElement.dataset.done = String(turn);
 }
 
@@ -218,6 +233,7 @@ async function explain() {
 }
 
 async function mend() {
+  fill("fix", el("p", {}, "Working out the fix…"));
   const answer = await ask({ ask: "mend", unsafe: by("unsafe").checked });
   const sums = {};
   if (window.crypto && window.crypto.subtle) {
@@ -288,7 +304,7 @@ by("manifest").addEventListener("change", () => {
   });
 });
 by("save-report").addEventListener("click", () =>
-  guarded(async () => save("ws101-check.json", new TextEncoder().encode((await ask({ ask: "report" })).report))),
+  guarded(async () => save("ws101-check.json", bytesOf((await ask({ ask: "report" })).report))),
 );
 by("print").addEventListener("click", () => window.print());
 

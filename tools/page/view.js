@@ -57,11 +57,6 @@ function limited(items, most, make, wrap) {
   return [box.whole, more];
 }
 
-const plainBox = (children) => {
-  const box = el("div", {}, children);
-  return { whole: box, inside: box };
-};
-
 function table(caption, heads, rows) {
   const body = el("tbody", {}, rows);
   const head = el("thead", {}, el("tr", {}, heads.map((text) => el("th", { scope: "col" }, text))));
@@ -90,10 +85,28 @@ function finding(item) {
   );
 }
 
+// The findings that were not given yet.
+function moreFindings(box, shown, total) {
+  if (shown >= total) return [];
+  const button = el("button", { type: "button" }, `Show more of the ${total.toLocaleString("en")} findings`);
+  button.addEventListener("click", () =>
+    guarded(async () => {
+      const { findings } = await ask({ ask: "more", from: shown });
+      const first = finding(findings[0]);
+      box.append(first, ...findings.slice(1).map(finding));
+      button.replaceWith(...moreFindings(box, shown + findings.length, total));
+      first.tabIndex = -1;
+      first.focus();
+    }),
+  );
+  return [button];
+}
+
 function showFindings(look) {
-  const all = [...look.problems, ...look.findings];
-  if (!all.length) fill("findings", el("p", {}, "Nothing in these files keeps a WebSocket from working."));
-  else fill("findings", limited(all, 50, finding, plainBox));
+  const { error, warning, note } = look.counts;
+  const box = el("div", {}, look.problems.map(finding), look.findings.map(finding));
+  if (!box.firstChild) box.append(el("p", {}, "Nothing in these files keeps a WebSocket from working, as far as they show."));
+  fill("findings", box, moreFindings(box, look.findings.length, error + warning + note));
   const unknown = look.unknown.slice(0, 30).map((text) => el("li", {}, text));
   const rest = look.unknown.length - unknown.length;
   if (rest > 0) unknown.push(el("li", {}, `and ${rest} more`));

@@ -36,7 +36,7 @@ from ws101.page.sums import entry, survey
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import HandshakeOptions, build_request
 from ws101.report.diff import text_diff_lines
-from ws101.report.json.base import Json
+from ws101.report.json.base import Json, dump
 from ws101.report.json.check import check as check_json
 from ws101.report.subject import Subject
 from ws101.report.texts import as_json_text
@@ -198,7 +198,21 @@ class Desk:
         unseen = () if self._dropped.is_dump else tuple(_unseen(case))
         shown = shapes.look(case.subject, case.report, unseen)
         loaded = [as_json_text(case.names[path]) for path in case.subject.sources if path in case.names]
-        return {**shown, "loaded": loaded, "report": check_json([(case.subject, case.report)])}
+        return {**shown, "loaded": loaded}
+
+    def more(self, asked: Json) -> Json:
+        """``more``: the next findings, ``from`` the given number on."""
+        case = self._now()
+        return {"findings": shapes.findings(case.subject, case.report, int(asked["from"]))}
+
+    def report(self, _asked: Json) -> Json:
+        """``report``: the findings as ``ws101 check --format json`` writes them, as text."""
+        case = self._now()
+        return {
+            "report": dump(check_json([(case.subject, case.report)]))
+            .encode("utf-8", "surrogateescape")
+            .decode("latin-1")
+        }
 
     def _looked(self, asked: Json) -> _Case:
         main, folder = _bytes_of(asked["main"]), _bytes_of(asked.get("folder") or FOLDER)
@@ -288,6 +302,8 @@ _QUESTIONS: Mapping[str, Callable[[Desk, Json], Json]] = {
     "open": Desk.open,
     "sums": Desk.sums,
     "look": Desk.look,
+    "more": Desk.more,
+    "report": Desk.report,
     "explain": Desk.explain,
     "mend": Desk.mend,
     "bundle": Desk.bundle,

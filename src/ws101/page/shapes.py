@@ -22,7 +22,10 @@ from ws101.rules import RULES
 from ws101.syntax import Problem
 from ws101.text import printable
 
-__all__ = ["drift", "explain", "look", "mend"]
+__all__ = ["MOST", "drift", "explain", "findings", "look", "mend"]
+
+MOST = 50
+"""How many findings are given at once."""
 
 _PAINTED = Style(color=True, width=120)
 _ANSWERS = {True: "yes", False: "no", None: "unknown"}
@@ -54,11 +57,22 @@ def look(subject: Subject, report: CheckReport, unseen: Sequence[str]) -> Json:
         "nginx": _nginx_line(subject),
         "counts": {**levels, "problem": len(report.problems), "suppressed": len(report.suppressed)},
         "servers": len(subject.config.servers),
-        "problems": [_problem(item, subject) for item in report.problems],
-        "findings": [_finding(item, subject) for item in report.findings],
+        "problems": [_problem(item, subject) for item in report.problems[:MOST]],
+        "findings": findings(subject, report, 0),
         "routes": [_route(row, subject) for row in rows],
         "unknown": list(dict.fromkeys((*unseen, *_unknown(report.unknown, subject)))),
     }
+
+
+def findings(subject: Subject, report: CheckReport, start: int) -> list[Json]:
+    """The next findings, `MOST` of them at most; each with its source takes a millisecond or two.
+
+    Args:
+        subject: The configuration.
+        report: What the rules found.
+        start: How many were shown before.
+    """
+    return [_finding(item, subject) for item in report.findings[start : start + MOST]]
 
 
 def _nginx_line(subject: Subject) -> str:
