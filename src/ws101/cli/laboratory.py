@@ -94,6 +94,7 @@ def start_detached(folder: Folder, wishes: Wishes, console: Console) -> int:
             if record is not None and record.ready and record.keeper.pid == process.pid:
                 overview(folder, record, console)
                 console.write(_next_steps(console.style, record, detached=True))
+                process.returncode = 0  # it is meant to outlive us, and subprocess would warn of that
                 return 0
             time.sleep(0.05)
         if process.poll() is None:

@@ -57,7 +57,7 @@ class Child:
     def runs(self) -> bool:
         """Whether this very process still runs."""
         began = started(self.pid)
-        return began is not None and abs(began - self.began) < 2.0  # clocks are set
+        return began is not None and abs(began - self.began) < 2.0 and not _is_dead(self.pid)  # clocks are set
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +155,7 @@ class Folder:
             UsageError: None stands here.
         """
         record = self.read() if self.taken() else None
-        if record is None or not record.ready or record.nginx is None:
+        if record is None or not record.ready or record.nginx is None or not record.keeper.runs:
             raise UsageError("the lab is not up", where=str(self.path), help="in another terminal: ws101 lab up")
         return record
 
@@ -263,6 +263,15 @@ class Folder:
         left = self.tidy()
         shutil.rmtree(self.path, ignore_errors=True)
         return left
+
+
+def _is_dead(pid: int) -> bool:
+    """Whether a process has ended and only waits for its parent to hear of it (proc(5), stat: field 3)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state in {"Z", "X"}
 
 
 def _record(facts: dict[str, object]) -> Record:
