@@ -71,6 +71,7 @@ async function connect() {
 function opened() {
   openedAt = heardAt = Date.now();
   note("good", "open");
+  $("why").hidden = true;
   send({ type: "join", name: $("name").value.trim() });
   send({ type: "watch", on: $("live").checked });
   $("send").disabled = false;
@@ -86,6 +87,7 @@ function lost(why) {
   $("send").disabled = true;
   const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** (failures - 1));
   const delay = longest / 2 + Math.random() * (longest / 2);
+  if (!lasted && !polling) $("why").hidden = false;
   note("bad", lasted ? `${why} after ${seconds(lasted)}` : `${why}; the handshake failed`);
   retryAt = Date.now() + delay;
   timer = setTimeout(connect, delay);
@@ -192,6 +194,7 @@ function element(tag, text, className = "") {
 
 function show(state, text) {
   const pill = $("status");
+  if (state !== pill.dataset.state && state !== "waiting") $("announced").textContent = state === "open" ? text : "Not connected";
   pill.dataset.state = state;
   if (pill.textContent !== text) pill.textContent = text;
   if (state !== "open") $("backend").textContent = "–";
@@ -206,6 +209,7 @@ function note(kind, text) {
 
 $("name").value = `guest-${Math.floor(1000 + Math.random() * 9000)}`;
 $("address").textContent = polling ? `${location.origin}/socket.io/` : address;
+$("ask").textContent = `ws101 ${address} -k`;
 $(polling ? "by-polling" : "by-websocket").setAttribute("aria-current", "page");
 $("name").addEventListener("change", () => openedAt && send({ type: "join", name: $("name").value.trim() }));
 $("live").addEventListener("change", () => {
