@@ -209,6 +209,7 @@ function show(answer) {
   showSums(state.files, state.digests, state.how, state.refused);
   by("sealed").textContent = "";
   fill("explained");
+  fill("told");
   fill("compared");
   fill("fix", el("p", {}, "Not worked out yet."));
 }
@@ -219,7 +220,7 @@ async function further(turn, large) {
   const url = by("url").value.trim();
   if (url) {
     by("ask-url").value = url;
-    await explain();
+    fill("told", told(await explain()));
   }
   if (state.manifest) await compare({});
   if (!current()) return;
@@ -229,7 +230,9 @@ async function further(turn, large) {
 }
 
 async function explain() {
-  showExplained(await ask({ ask: "explain", url: by("ask-url").value }));
+  const answer = await ask({ ask: "explain", url: by("ask-url").value });
+  showExplained(answer);
+  return answer;
 }
 
 async function mend() {
@@ -314,7 +317,10 @@ window.addEventListener("keydown", (event) => {
     window.print();
   }
 });
-window.addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((item) => (item.open = true)));
+const folded = () => [...document.querySelectorAll("details:not([open])")];
+let unfolded = [];
+window.addEventListener("beforeprint", () => (unfolded = folded()).forEach((item) => (item.open = true)));
+window.addEventListener("afterprint", () => unfolded.forEach((item) => (item.open = false)));
 window.addEventListener("dragenter", (event) => {
   if ([...event.dataTransfer.types].includes("Files")) window.parent.postMessage({ dragging: true }, "*");
 });
@@ -330,6 +336,9 @@ window.addEventListener("message", ({ data, source }) => {
   else if (data.parts && !begun) begin(data.parts);
   else if (data.files) take(data.files.found, data.files.troubles);
 });
+
+// The frame has to know how long this is, for printing.
+new ResizeObserver(() => window.parent.postMessage({ height: document.documentElement.scrollHeight }, "*")).observe(document.body);
 
 say("Starting Python in this browser; a few seconds…");
 greet();

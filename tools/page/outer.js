@@ -82,6 +82,8 @@ window.addEventListener("message", ({ data, source }) => {
     tell({ parts: { script: text("script"), wasm: text("wasm"), library: text("library"), own: text("own") } });
   } else if (data.dragging) {
     target.hidden = false;
+  } else if (data.height) {
+    document.documentElement.style.setProperty("--height", `${Number(data.height) || 0}px`);
   } else if (data.save) {
     save(String(data.save.name), data.save.bytes);
   }

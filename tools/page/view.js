@@ -77,7 +77,7 @@ function finding(item) {
     "article",
     { class: `finding ${level}` },
     el("h3", {}, el("span", { class: `tag ${level}` }, WORDS[level]), " ", item.message),
-    item.rule ? el("p", { class: "rule" }, `${item.rule}  ${item.code}`) : null,
+    item.rule ? el("p", { class: "rule" }, `${item.rule} · ${item.code}`) : null,
     source(item.excerpt),
     (item.fixes || []).map(fixOf),
     item.help ? el("p", {}, el("b", {}, "Help: "), item.help) : null,
@@ -160,12 +160,20 @@ function showExplained(answer) {
   fill("explained", answer.variants.flatMap(variant).filter(Boolean), unknown.length ? [el("p", {}, el("b", {}, "Not known")), el("ul", {}, unknown)] : []);
 }
 
+// The first words of the answer: whether the address that was asked for gets its tunnel.
+function told(answer) {
+  const ends = answer.variants.map((item) => ({ heading: item.heading, ...(item.answer || item.tunnel) }));
+  const same = new Set(ends.map((end) => end.text)).size === 1;
+  const shown = same ? ends.slice(0, 1) : ends;
+  return shown.map((end) => el("p", { class: `outcome ${end.kind}` }, el("b", {}, answer.url), same || !end.heading ? ": " : `, ${end.heading}: `, end.text));
+}
+
 const DIFF = { "+": "added", "-": "removed", "@": "gutter" };
 
 const utf8 = (latin) => new TextDecoder().decode(bytesOf(latin));
 
 function diffView(text) {
-  const lines = utf8(text).split("\n").slice(0, 2000);
+  const lines = utf8(text).replace(/\n$/, "").split("\n").slice(0, 2000);
   return el("pre", { class: "source diff", tabindex: "0", "aria-label": "The change as a diff" },
     el("code", {}, lines.map((line) => el("span", { class: /^(---|\+\+\+) /.test(line) ? "r-title" : `r-${DIFF[line[0]] || "plain"}` }, `${visible(line)}\n`))));
 }

@@ -57,6 +57,7 @@ COMMANDS = (
     Entry("seal", "Guard", "record the checksums of all that nginx loads"),
     Entry("drift", "Guard", "what has changed since the seal"),
     Entry("lsp", "Guard", "a language server: check while you type"),
+    Entry("page", "Guard", "write the page that diagnoses and hashes in the browser, offline"),
     Entry("rule", "Learn", "the page of a rule: why it matters, bad, good"),
     Entry("demo", "Learn", "the whole story, live on this machine: from 400 to 101"),
     Entry("lab", "Learn", "a real deployment to break and repair; your own configuration in a sandbox"),
