@@ -11,6 +11,7 @@ Nothing here recurses, and no directive is known by name but one kind: the body 
 
 from __future__ import annotations
 
+import functools
 import gc
 import re
 from collections.abc import Iterator
@@ -145,8 +146,7 @@ class Directive:
     @property
     def args(self) -> tuple[str, ...]:
         """The values of the words after the name, as nginx sees them."""
-        found = WORDS.findall(self.source.text, self.args_start, self.head_stop)
-        return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else decode(raw) for raw in found if raw])
+        return _values(self.source.text[self.args_start : self.head_stop])
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -205,6 +205,13 @@ class Directive:
     def stop_line(self) -> int:
         """The line nginx prints for this directive: that of its ``;`` or ``{``."""
         return self.source.line(self.head_stop)
+
+
+@functools.lru_cache(maxsize=8192)
+def _values(text: str) -> tuple[str, ...]:
+    """The values of words.  Most directives of a configuration are written as another one is."""
+    found = WORDS.findall(text)
+    return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else decode(raw) for raw in found if raw])
 
 
 class _Stopped(Directive):

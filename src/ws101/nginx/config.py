@@ -10,9 +10,9 @@ could not be read may have set is not guessed: the scope is *opaque*, and every 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ws101.errors import InputError
 from ws101.syntax import Directive, Problem, Tree, parse
@@ -21,6 +21,9 @@ from ws101.text import Source, Span
 __all__ = ["Config", "Files", "MemoryFiles", "Placed", "Route", "Scope", "Unknown"]
 
 _MAX_INCLUDE_DEPTH = 64
+_MANY = 64
+"""From so many on, the directives of one name in one block are kept once they were asked for."""
+
 _GLOB = frozenset("*?[")
 _MAIN_ONLY = frozenset(
     ["http", "events", "worker_processes", "user", "pid", "stream", "mail", "daemon", "master_process", "load_module"]
@@ -56,6 +59,10 @@ _PROXY_HANDLERS = (
 )
 
 
+_Run = tuple[tuple[Directive, ...], Sequence[Directive]]
+"""Directives that stand together, and the includes that led to them."""
+
+
 class Files(Protocol):
     """Where configuration is read from: the disk, a dump, memory."""
 
@@ -89,9 +96,11 @@ class MemoryFiles:
         return tuple(sorted(p for p in self.files if _glob_match(p.split("/"), parts)))
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """A directive in the scope where nginx meets it."""
+class Placed(NamedTuple):
+    """A directive in the scope where nginx meets it.
+
+    Made anew at each look-up, hundreds of thousands of times: compare with ``==``, not with ``is``.
+    """
 
     directive: Directive
     scope: Scope
@@ -132,20 +141,23 @@ class Scope:
     ``kind`` is a context name of the directive tables (``http``, ``server``, ``location``, ``if-in-location``, ...), or
     the name of the directive for blocks whose entries are no directives (``map``, ``types``).  ``opaque`` holds the
     includes of this block that could not be read, ``memo`` what the model has worked out about it, keyed by the asker.
+    ``index`` says where in the block the directives of a name stand; blocks with the same names in the same order share
+    one.
     """
 
-    __slots__ = ("_children", "_index", "config", "kind", "memo", "opaque", "opener", "parent", "runs")
+    __slots__ = ("_children", "_index", "_kept", "_memo", "_runs", "config", "kind", "opaque", "opener", "parent")
 
     def __init__(self, config: Config, kind: str, opener: Placed | None, parent: Scope | None) -> None:
         self.config = config
         self.kind = kind
         self.opener = opener
         self.parent = parent
-        self.runs: list[tuple[tuple[Directive, ...], list[Directive]]] = []
-        self.opaque: list[Placed] = []
-        self._index: dict[str, tuple[Placed, ...]] | None = None
-        self._children: dict[int, Scope] = {}
-        self.memo: dict[object, object] = {}
+        self.opaque: tuple[Placed, ...] = ()
+        self._runs: list[_Run] | None = None
+        self._index: dict[str, tuple[int, ...]] | None = None
+        self._kept: dict[str, tuple[Placed, ...]] | None = None
+        self._children: dict[int, Scope] | None = None
+        self._memo: dict[object, object] | None = None
 
     def __repr__(self) -> str:
         return f"<Scope {self.kind} {self.title}>"
@@ -157,24 +169,49 @@ class Scope:
             return self.kind
         return " ".join((self.opener.name, *self.opener.args))
 
+    @property
+    def memo(self) -> dict[object, object]:
+        """What the model has worked out about this scope."""
+        if self._memo is None:
+            self._memo = {}
+        return self._memo
+
+    @property
+    def runs(self) -> Sequence[_Run]:
+        """The directives of the block and of what it includes, in order, each run with the includes that led there."""
+        if self._runs is not None:
+            return self._runs
+        opener = self.opener
+        return ((opener.via, opener.directive.block),) if opener is not None and opener.directive.block else ()
+
     def __iter__(self) -> Iterator[Placed]:
         for via, directives in self.runs:
             for directive in directives:
                 yield Placed(directive, self, via)
 
     @property
-    def index(self) -> dict[str, tuple[Placed, ...]]:
-        """The directives of this block by name, in order, includes expanded."""
-        if self._index is None:
-            index: dict[str, list[Placed]] = {}
-            for placed in self:
-                index.setdefault(placed.directive.name, []).append(placed)
-            self._index = {key: tuple(found) for key, found in index.items()}
-        return self._index
+    def index(self) -> Mapping[str, tuple[int, ...]]:
+        """Where the directives of a name stand among those of this block, includes expanded."""
+        found = self._index
+        if found is None:
+            names = tuple([directive.name for _, directives in self.runs for directive in directives])
+            found = self._index = self.config._index_of(names)
+        return found
 
     def all(self, name: str) -> tuple[Placed, ...]:
         """The directives of this block with a name, in order, includes expanded."""
-        return self.index.get(name, ())
+        places = self.index.get(name)
+        if places is None:
+            return ()
+        runs = self.runs
+        if len(runs) == 1 and len(places) < _MANY:
+            via, directives = runs[0]
+            return tuple([Placed(directives[place], self, via) for place in places])
+        if self._kept is None:
+            self._kept = {}
+        if name not in self._kept:
+            self._kept[name] = tuple(_those_at(places, self))
+        return self._kept[name]
 
     def first(self, name: str) -> Placed | None:
         """The first directive of this block with a name."""
@@ -183,15 +220,31 @@ class Scope:
 
     def child(self, placed: Placed) -> Scope:
         """The scope of a block directive that stands here."""
+        if self._children is None:
+            self._children = {}
         key = id(placed.directive)
-        if key not in self._children:
+        found = self._children.get(key)
+        if found is None:
             kind = _HTTP_BLOCKS.get((self.kind, placed.name), placed.name)
-            self._children[key] = self.config._open(kind, placed, self)
-        return self._children[key]
+            found = self._children[key] = self.config._open(kind, placed, self)
+        return found
 
     def children(self, name: str) -> tuple[Scope, ...]:
         """The scopes of the blocks with a name, in order."""
-        return tuple(self.child(p) for p in self.all(name) if p.directive.block is not None)
+        if name not in self.index:
+            return ()
+        return tuple([self.child(p) for p in self.all(name) if p.directive.block is not None])
+
+    def enclose(self, kind: str) -> Scope:
+        """Put a block around nothing inside this one: what a fragment was cut from."""
+        scope = Scope(self.config, kind, None, self)
+        self._children = {-1: scope}
+        return scope
+
+    @property
+    def enclosed(self) -> Scope | None:
+        """The block that was put inside this one, if the configuration is a fragment."""
+        return self._children.get(-1) if self._children else None
 
     @property
     def outward(self) -> Iterator[Scope]:
@@ -204,7 +257,23 @@ class Scope:
     @property
     def server(self) -> Scope | None:
         """The server block around this scope, or the scope itself."""
-        return next((s for s in self.outward if s.kind == "server"), None)
+        scope: Scope | None = self
+        while scope is not None and scope.kind != "server":
+            scope = scope.parent
+        return scope
+
+
+def _those_at(places: tuple[int, ...], scope: Scope) -> Iterator[Placed]:
+    """The directives of a block at some places, which are in order."""
+    wanted = iter(places)
+    place = next(wanted, None)
+    start = 0
+    for via, directives in scope.runs:
+        stop = start + len(directives)
+        while place is not None and place < stop:
+            yield Placed(directives[place - start], scope, via)
+            place = next(wanted, None)
+        start = stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +289,11 @@ class Route:
     @property
     def handler(self) -> Placed | None:
         """The directive that hands requests to a backend (proxy_pass or one of its kin), if there is one."""
-        return next((p for name in _PROXY_HANDLERS for p in self.location.all(name)), None)
+        index = self.location.index
+        for name in _PROXY_HANDLERS:
+            if name in index:
+                return self.location.first(name)
+        return None
 
 
 class Config:
@@ -246,6 +319,9 @@ class Config:
         self.complete = complete
         self.inside = inside
         self.trees: dict[str, Tree] = {}
+        self._indexes: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
+        self._routes: tuple[Route, ...] | None = None
+        self._servers: tuple[Scope, ...] | None = None
         self._unseen: list[list[Directive]] = []
         self._used: set[str] = set()
         self.resolvers: dict[str, object] = {}
@@ -275,15 +351,23 @@ class Config:
                     self._unseen.append(directive.block)
         return name in self._used or bool(self.unknown)
 
+    def _index_of(self, names: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+        """Where each name stands among others; made once for each sequence of names."""
+        found = self._indexes.get(names)
+        if found is None:
+            places: dict[str, list[int]] = {}
+            for place, name in enumerate(names):
+                places.setdefault(name, []).append(place)
+            found = self._indexes[names] = {name: tuple(where) for name, where in places.items()}
+        return found
+
     def _assemble(self, tree: Tree) -> Scope:
         """The main scope; a fragment gets the blocks around it that it was cut from."""
         kinds = ("main", "http", "server", "location")
         wanted = self.fragment or "main"
         scope = Scope(self, "main", None, None)
         for kind in kinds[1 : kinds.index(wanted) + 1]:
-            inner = Scope(self, kind, None, scope)
-            scope._children[-1] = inner
-            scope = inner
+            scope = scope.enclose(kind)
         self._fill(scope, (), tree.directives, (self.path,))
         if self.fragment:
             what = f"only a part of a configuration was given: what the {wanted} block around it sets is taken as unset"
@@ -295,7 +379,8 @@ class Config:
         stack = [self.main]
         while stack:
             scope = stack.pop()
-            stack += (inner for key, inner in scope._children.items() if key == -1)
+            if scope.enclosed is not None:
+                stack.append(scope.enclosed)
             for placed in scope:
                 directive = placed.directive
                 if directive.block and directive.source.text.find("include", directive.start, directive.end) >= 0:
@@ -303,8 +388,9 @@ class Config:
 
     def _open(self, kind: str, placed: Placed, parent: Scope) -> Scope:
         scope = Scope(self, kind, placed, parent)
-        chain = (placed.directive.source.path,)
-        self._fill(scope, placed.via, placed.directive.block or [], chain)
+        if "include" in scope.index:
+            scope._index = None
+            self._fill(scope, placed.via, placed.directive.block or [], (placed.directive.source.path,))
         return scope
 
     def _fill(
@@ -312,16 +398,17 @@ class Config:
     ) -> None:
         """Append a block's directives to a scope, expanding includes where they stand."""
         start = 0
+        runs = scope._runs = scope._runs if scope._runs is not None else []
         for at, directive in enumerate(directives):
             if directive.name == "include" and directive.block is None:
                 if at > start:
-                    scope.runs.append((via, directives[start:at]))
+                    runs.append((via, directives[start:at]))
                 start = at + 1
                 self._include(scope, via, directive, chain)
         if start == 0:
-            scope.runs.append((via, directives))
+            runs.append((via, directives))
         elif start < len(directives):
-            scope.runs.append((via, directives[start:]))
+            runs.append((via, directives[start:]))
 
     def _include(self, scope: Scope, via: tuple[Directive, ...], directive: Directive, chain: tuple[str, ...]) -> None:
         args = directive.args
@@ -346,7 +433,7 @@ class Config:
         self, scope: Scope, via: tuple[Directive, ...], directive: Directive, path: str, error: OSError
     ) -> None:
         placed = Placed(directive, scope, via)
-        scope.opaque.append(placed)
+        scope.opaque += (placed,)
         reason = f'"{path}" could not be read ({error.strerror or error}), so what it sets is unknown'
         self.unknown.append(Unknown(reason, placed))
         if self.complete or (self.inside is not None and path.startswith(self.inside.rstrip("/") + "/")):
@@ -374,9 +461,9 @@ class Config:
         return {path: tree.source for path, tree in self.trees.items()}
 
     def _blocks(self, scope: Scope, name: str) -> tuple[Scope, ...]:
-        synthetic = scope._children.get(-1)
-        made = (synthetic,) if synthetic is not None and synthetic.kind == name else ()
-        return (*scope.children(name), *made)
+        made = scope.enclosed
+        found = scope.children(name)
+        return (*found, made) if made is not None and made.kind == name else found
 
     @property
     def http(self) -> Scope | None:
@@ -386,7 +473,9 @@ class Config:
     @property
     def servers(self) -> tuple[Scope, ...]:
         """The server blocks of http, in order."""
-        return self._blocks(self.http, "server") if self.http else ()
+        if self._servers is None:
+            self._servers = self._blocks(self.http, "server") if self.http else ()
+        return self._servers
 
     def upstreams(self) -> tuple[Scope, ...]:
         """The upstream blocks of http, in order."""
@@ -398,7 +487,9 @@ class Config:
 
     def routes(self) -> tuple[Route, ...]:
         """Every place that can answer a request: all locations of all servers, nested ones and ``if`` blocks too."""
-        return tuple(route for server in self.servers for route in self.routes_of(server))
+        if self._routes is None:
+            self._routes = tuple([route for server in self.servers for route in self.routes_of(server)])
+        return self._routes
 
     def routes_of(self, server: Scope) -> tuple[Route, ...]:
         """The same for one server."""

@@ -57,7 +57,7 @@ def own_handler(scope: Scope) -> Placed | None:
     """The directive directly in a scope that hands requests to a backend."""
     memo = scope.memo
     if "handler" not in memo:
-        memo["handler"] = next((scope.index[name][0] for name in HANDLERS if name in scope.index), None)
+        memo["handler"] = next((scope.all(name)[0] for name in HANDLERS if name in scope.index), None)
     return memo["handler"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 

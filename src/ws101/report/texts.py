@@ -14,7 +14,7 @@ __all__ = ["as_json_text", "count", "field", "joined", "masked", "masked_headers
 
 def as_json_text(text: str) -> str:
     """Latin-1 text read as UTF-8; a byte that is none becomes its lone surrogate, so nothing is lost."""
-    return text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+    return text if text.isascii() else text.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
 
 
 def shown_where(placed: Placed | None, base: str = "") -> str:
