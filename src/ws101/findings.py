@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.text import Edit, Span
 
 __all__ = ["Finding", "Fix", "Label", "Level", "Safety"]

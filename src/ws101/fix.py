@@ -11,10 +11,11 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.check import CheckReport, Entry, check
 from ws101.findings import Finding, Fix, Level, Safety
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Files, MemoryFiles
 from ws101.nginx.validate import validate

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 from ws101.text import lower, strip
 
 __all__ = [

@@ -12,8 +12,9 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cache
+
+from ws101.lazy import dataclass
 
 __all__ = [
     "COMBINED",

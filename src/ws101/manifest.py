@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 from ws101.text import printable
 
 __all__ = [

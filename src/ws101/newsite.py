@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from ws101.errors import UsageError
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.rules.base.hints import POLLING
 from ws101.text import lower

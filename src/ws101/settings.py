@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 from ws101.errors import InputError, UsageError
+from ws101.lazy import dataclass
 from ws101.nginx.build import parse_version
 from ws101.rules import RULES
 from ws101.rules.base.remarks import seconds

@@ -15,9 +15,9 @@ import functools
 import gc
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
+from ws101.lazy import dataclass
 from ws101.lexer import (
     BUFFER,
     HEAD,

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ws101.errors import EditError
+from ws101.lazy import dataclass
 
 __all__ = ["BLANKS", "Edit", "Position", "Source", "Span", "apply", "lower", "printable", "strip"]
 

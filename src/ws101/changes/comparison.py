@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from ws101.changes.outcomes import differences, is_inherited, settings
 from ws101.changes.pairing import (
@@ -23,6 +22,7 @@ from ws101.changes.pairing import (
     server_identity,
 )
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config, Placed, Route, Scope
 
 __all__ = [

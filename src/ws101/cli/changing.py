@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.cli.inputs import Loaded
 from ws101.cli.machine import Found, on_this_machine, stale_files
@@ -18,6 +18,7 @@ from ws101.host.process import compiled
 from ws101.host.proof import LiveProof, Measured, Watched, meant, watch
 from ws101.host.target import Target
 from ws101.host.transaction import Transaction
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.trace import forward

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import dataclass
 from typing import TextIO
 
+from ws101.lazy import dataclass
 from ws101.report.style import PLAIN, Style
 
 __all__ = ["Console"]

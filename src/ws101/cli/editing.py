@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from lsprotocol import types as lsp
 from pygls import uris
@@ -20,6 +20,7 @@ from ws101.findings import Fix, Safety
 from ws101.fix import proven
 from ws101.host.editor import Buffers, config_around, real_name
 from ws101.host.files import name_of, os_path
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.report.editor import Lines, Mark, Place, Range, fix_title, hover, marks
 from ws101.rules import Options

@@ -7,7 +7,6 @@ that holds one, means ``diagnose``.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ import click
 from ws101 import __version__
 from ws101.cli.pasted import read_pasted
 from ws101.errors import UsageError
+from ws101.lazy import dataclass
 
 __all__ = ["COMMANDS", "PROGRAM", "Entry", "command_line", "front_door", "program_path"]
 

@@ -6,7 +6,6 @@ import gc
 import os
 import posixpath
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.changes import Comparison, compare_configs
@@ -21,6 +20,7 @@ from ws101.host.process import Master, compiled
 from ws101.host.recall import SealedFiles, cut_short
 from ws101.host.sealing import Survey, find_drift
 from ws101.host.writing import write_atomic
+from ws101.lazy import dataclass
 from ws101.manifest import Change, Drift, Manifest, Running, is_manifest, parse_manifest
 from ws101.nginx.config import Config
 from ws101.report.texts import joined

@@ -9,12 +9,13 @@ import errno
 import os
 import posixpath
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.cli.machine import Found, concerns, installed, on_this_machine
 from ws101.errors import InputError, UsageError, Ws101Error
 from ws101.host.binary import find_nginx
 from ws101.host.files import DiskFiles, name_of, os_path, parse_root
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, MemoryFiles
 from ws101.probes.endpoint import Endpoint

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, find_nginx, read_binary
 from ws101.host.files import os_path
 from ws101.host.process import Master, compiled, masters, oldest_worker_started
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config
 from ws101.probes.endpoint import Endpoint
 from ws101.text import lower

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ws101.cli.console import Console
 from ws101.errors import ApplyError, InputError, UsageError
+from ws101.lazy import dataclass
 
 if TYPE_CHECKING:
     from ws101.host.dial import Network

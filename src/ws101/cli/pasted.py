@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from ws101.lazy import dataclass
 
 __all__ = ["Pasted", "read_pasted"]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TextIO
 
+from ws101.lazy import dataclass
 from ws101.report.style import PLAIN, Style
 from ws101.text import printable
 

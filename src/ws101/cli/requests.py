@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.errors import UsageError
 from ws101.http1 import Headers, Request
+from ws101.lazy import dataclass
 from ws101.nginx.outcome import Arrival
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.exchange import plain_request

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ws101.findings import Finding, Fix, Level
 from ws101.http1 import Headers, Request, Response
+from ws101.lazy import dataclass
 from ws101.logs import Clue
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Forwarded, Trace

@@ -12,10 +12,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import NginxError
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 
 __all__ = ["FOLDERS", "NginxBinary", "all_nginx", "find_nginx", "read_binary"]

@@ -20,13 +20,13 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ws101.errors import InputError
 from ws101.host.dial import Network
+from ws101.lazy import dataclass
 from ws101.probes.browsing import Event, browsed
 from ws101.probes.core import Observation
 from ws101.probes.endpoint import Endpoint

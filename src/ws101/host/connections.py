@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.host.workers import workers
+from ws101.lazy import dataclass
 
 __all__ = ["Connections", "connections_of"]
 

@@ -10,10 +10,11 @@ import ssl
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.errors import InputError, NetworkError, UsageError
 from ws101.http1 import Request, ResponseReader
+from ws101.lazy import dataclass
 from ws101.probes.core import CertificateFacts, Connection, TlsFacts
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.x509 import covers, read_certificate

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.diagnose import Diagnosis, Facts, Place, Surroundings, diagnose, plan
 from ws101.errors import UsageError
@@ -21,6 +21,7 @@ from ws101.host.dial import ConnectError
 from ws101.host.logs import Logs
 from ws101.host.network import Network, handshake, parse_address, run
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Unknown
 from ws101.nginx.outcome import Arrival, Forwarded, Trace

@@ -12,11 +12,11 @@ import re
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 from ws101.logs import COMBINED, Tally, read_access, read_errors
 
 __all__ = ["Scanned", "identity", "rotated", "scan", "within"]

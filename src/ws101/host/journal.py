@@ -22,13 +22,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from ws101.errors import ApplyError
 from ws101.host.files import os_path
 from ws101.host.state import state_folder
+from ws101.lazy import dataclass
 
 __all__ = [
     "CLOSED",

@@ -13,11 +13,11 @@ import posixpath
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from ws101.host.process import LogMark
+from ws101.lazy import dataclass
 from ws101.logs import COMBINED, Clue, bursts, clues_in, cut_tunnels, read_access
 from ws101.nginx.config import Config, Scope, Unknown
 from ws101.nginx.inherit import effective_all

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
+
+from ws101.lazy import dataclass
 
 __all__ = ["NO_PROOF", "Applied", "NotStarted", "Outcome", "Proof", "RolledBack", "Step", "Verdict", "advice"]
 

@@ -20,12 +20,12 @@ import stat
 import subprocess
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.errors import ApplyError, NginxError
 from ws101.host.ps import Listed, listed
 from ws101.host.workers import unnamed, workers
+from ws101.lazy import dataclass
 
 __all__ = [
     "Compiled",

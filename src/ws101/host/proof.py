@@ -7,12 +7,13 @@ what a client must see afterwards.  Success is a 101, or that same answer.  A ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from ws101.errors import Ws101Error
 from ws101.host.doctor import arrival_of, backend_address
 from ws101.host.network import Network, exchange, handshake, parse_resolve, plain
 from ws101.host.outcome import Verdict
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.locations import location_name

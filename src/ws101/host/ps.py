@@ -5,7 +5,8 @@ from __future__ import annotations
 import calendar
 import subprocess
 import time
-from dataclasses import dataclass
+
+from ws101.lazy import dataclass
 
 __all__ = ["Listed", "listed"]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +20,7 @@ from ws101.host.staging import Overlay, Stage
 from ws101.host.target import Target
 from ws101.host.workers import children
 from ws101.host.writing import Fault, Pending, discard, holds, no_fault, put_back
+from ws101.lazy import dataclass
 
 __all__ = [
     "Recovered",

@@ -18,11 +18,12 @@ import posixpath
 import pwd
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
 from ws101.errors import InputError
 from ws101.host.files import MAX_BYTES, DiskFiles, os_path
+from ws101.lazy import dataclass
 from ws101.manifest import Change, Entry, Manifest, compare
 from ws101.nginx.references import STEMS, reference
 from ws101.syntax import Directive, parse

@@ -13,11 +13,11 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ws101.errors import ApplyError
 from ws101.host.files import DiskFiles, glob_literal, glob_match, os_path
 from ws101.host.writing import mode_of, refused, resolve
+from ws101.lazy import dataclass
 from ws101.syntax import Directive, parse
 from ws101.text import Edit, Source, apply
 

@@ -16,12 +16,12 @@ import struct
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from ws101.errors import InputError, UsageError
 from ws101.host.network import parse_address
+from ws101.lazy import dataclass
 from ws101.probes.tapping import Heard, Watch
 
 __all__ = ["Place", "Tap", "parse_listen", "parse_to"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import cast
 
 from ws101.errors import ApplyError, NginxError
 from ws101.host.binary import read_binary
 from ws101.host.files import DiskFiles
 from ws101.host.process import Compiled, Master, compiled, error_log_of, master_of, masters, run_command
+from ws101.lazy import dataclass
 
 __all__ = ["Target"]
 

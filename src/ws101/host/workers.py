@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from ws101.lazy import dataclass
 
 __all__ = ["Worker", "children", "unnamed", "workers"]
 

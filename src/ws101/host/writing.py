@@ -26,10 +26,10 @@ import re
 import stat
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from ws101.errors import ApplyError
 from ws101.host.files import os_path, read_fd
+from ws101.lazy import dataclass
 
 __all__ = [
     "Fault",

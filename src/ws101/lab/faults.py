@@ -6,11 +6,11 @@ broken can be read as a diff; an edit whose old text is not there is a defect of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from ws101.errors import UsageError
 from ws101.lab.site import MAIN, MAPS, OTHERS, SITE, UPSTREAMS, Plan, forwarded_host, site_files
+from ws101.lazy import dataclass
 
 __all__ = ["FAULTS", "Change", "Fault", "broken_files", "faults_for", "find_fault"]
 

@@ -15,11 +15,12 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from ws101.errors import InputError, UsageError
 from ws101.host.process import started
+from ws101.lazy import dataclass
 
 __all__ = ["Child", "Folder", "Record", "default_folder"]
 

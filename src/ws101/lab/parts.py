@@ -11,10 +11,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 
 __all__ = ["NODE_PACKAGES", "Cast", "Part", "assemble", "find_examples"]
 

@@ -21,7 +21,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,6 +34,7 @@ from ws101.lab.nginx import Nginx, dies_with_us, until
 from ws101.lab.parts import Cast, Part, assemble, find_examples
 from ws101.lab.ports import LOOPBACK, free_ports
 from ws101.lab.site import HOST, LINK, TARGET, Plan, site_files
+from ws101.lazy import dataclass
 
 __all__ = ["DEFAULT_PORT", "Reference", "Wishes", "plan_of"]
 

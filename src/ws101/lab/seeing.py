@@ -8,7 +8,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 from socket import create_connection
@@ -21,6 +20,7 @@ from ws101.host.dial import Network, parse_resolve
 from ws101.host.network import handshake
 from ws101.lab.ports import LOOPBACK
 from ws101.lab.site import HOST
+from ws101.lazy import dataclass
 from ws101.probes.core import Observation
 from ws101.probes.handshake import HandshakeOptions
 

@@ -7,9 +7,9 @@ link in ``sites-enabled``.  Every path is relative, so the folder may lie anywhe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ws101.lab.ports import LOOPBACK
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 
 __all__ = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from ws101.fix import FixResult, fix
 from ws101.host.doctor import arrival_of, predict
@@ -16,6 +15,7 @@ from ws101.host.proof import LiveProof, watch
 from ws101.host.target import Target
 from ws101.host.transaction import Transaction
 from ws101.lab.story import Deployment
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config
 from ws101.probes.core import Observation
 from ws101.probes.echo import echo

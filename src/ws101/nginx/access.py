@@ -6,8 +6,8 @@ What a scope asks is gathered once; where it asks nothing, every request passes 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import Setting, effective
 from ws101.nginx.state import State, Unanswerable

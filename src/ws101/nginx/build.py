@@ -7,8 +7,9 @@ may patch its build, so what the binary says of itself (its modules) is preferre
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+
+from ws101.lazy import dataclass
 
 __all__ = ["BOUNDARIES", "Build", "Version", "parse_version"]
 

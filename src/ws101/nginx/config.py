@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 from ws101.syntax import Directive, Problem, Tree, parse
 from ws101.text import Source, Span
 

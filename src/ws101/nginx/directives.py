@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol, cast
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build, Version
 from ws101.syntax import Directive
 from ws101.text import lower

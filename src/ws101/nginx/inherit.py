@@ -7,8 +7,7 @@ inherited one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
 
 __all__ = ["Setting", "effective", "effective_all", "is_on", "level_of"]

@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, NamedTuple
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Scope, Unknown
 from ws101.nginx.regex import Match, Regex, RegexError, Undecided, compile_regex

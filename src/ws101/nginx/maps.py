@@ -12,9 +12,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from bisect import bisect_right
-from dataclasses import dataclass
 from typing import Literal
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config, Placed, Scope
 from ws101.nginx.names import NameTable
 from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex

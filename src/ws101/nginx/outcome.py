@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
 
 __all__ = ["Arrival", "Decision", "Forwarded", "HeaderFate", "Outcome", "Peer", "Trace", "Upstream"]

@@ -5,9 +5,10 @@ A request then only runs through the plan: what depends on the configuration alo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective, effective_all, is_on

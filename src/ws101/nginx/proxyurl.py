@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from dataclasses import dataclass
+
+from ws101.lazy import dataclass
 
 __all__ = ["ProxyUrl", "UrlError", "is_address", "parse_proxy_url"]
 

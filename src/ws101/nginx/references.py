@@ -7,8 +7,7 @@ writes (logs, caches, the pid file) and what it serves (``root``, ``alias``) is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ws101.lazy import dataclass
 from ws101.syntax import Directive
 
 __all__ = ["STEMS", "Reference", "reference"]

@@ -12,9 +12,10 @@ Source: src/core/ngx_regex.c (ngx_regex_compile, ngx_regex_exec), src/http/ngx_h
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
+
+from ws101.lazy import dataclass
 
 try:
     import pcre2 as _pcre2

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import NamedTuple
 
 from ws101.http1 import Headers, Request
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope
 from ws101.nginx.inherit import effective

@@ -7,8 +7,8 @@ condition holds switches the settings that rule to its own block, at once; the l
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.escapes import escape_args, unescape_redirect

@@ -16,10 +16,10 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Scope, Unknown
 from ws101.nginx.names import NameTable

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Scope, Unknown
 from ws101.nginx.outcome import Arrival, Step

@@ -6,9 +6,9 @@ Source: src/http/ngx_http_parse.c (ngx_http_parse_complex_uri), src/http/ngx_htt
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.text import lower
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from ws101.lazy import dataclass
 
 __all__ = ["Template", "Variable", "parse_template"]
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.blocks import HERE, Http, Level, Place
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config

@@ -11,9 +11,9 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from ws101.errors import InputError
+from ws101.lazy import dataclass
 from ws101.syntax import looks_like_dump, parse, parse_dump
 from ws101.text import Source, printable
 

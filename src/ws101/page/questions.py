@@ -20,12 +20,13 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ws101.check import CheckReport, check
 from ws101.errors import InputError, UsageError, Ws101Error
 from ws101.fix import FixResult, fix, judged
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.manifest import Drift, Manifest, compare, format_manifest, is_manifest, parse_manifest
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, MemoryFiles

@@ -8,10 +8,10 @@ src/http/ngx_http_special_response.c): their body, their length, their type, the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ws101.http1 import Response
+from ws101.lazy import dataclass
 
 __all__ = ["Answerer", "Attribution", "answered_by"]
 

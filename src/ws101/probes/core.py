@@ -10,11 +10,12 @@ as one with sockets (``ws101.host.network``), however the bytes are cut.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TypeVar
 
 from ws101.http1 import Fault, Headers, Kind, Request, Response
+from ws101.lazy import dataclass
 from ws101.probes.masking import mask
 
 __all__ = [

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.probes.attribution import Answerer
 from ws101.probes.hold import Refusal
 

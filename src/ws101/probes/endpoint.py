@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import binascii
 import re
-from dataclasses import dataclass
 
 from ws101.errors import UsageError
+from ws101.lazy import dataclass
 from ws101.probes.masking import mask
 from ws101.text import printable
 

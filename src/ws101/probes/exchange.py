@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from ws101.http1 import BODY_LIMIT, Fault, Kind, Request, Response, ResponseReader
+from ws101.lazy import dataclass
 from ws101.probes.core import Close, Data, Eof, HandshakeResult, Log, Observation, Probe, Receive, Send, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.masking import secrets_of

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from websockets.exceptions import PayloadTooBig
 from websockets.frames import Close as CloseFrame
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side
 
+from ws101.lazy import dataclass
 from ws101.probes.core import Close, Data, Detail, Done, Eof, Log, Observation, Probe, Receive, Send, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.handshake import HandshakeOptions, build_request, check_frame_start, open_tunnel

@@ -9,10 +9,11 @@ from __future__ import annotations
 import binascii
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ws101.errors import UsageError
 from ws101.http1 import BODY_LIMIT, Fault, Headers, Request, Response, tokens
+from ws101.lazy import dataclass
 from ws101.probes.core import (
     Check,
     Close,

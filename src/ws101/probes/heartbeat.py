@@ -6,8 +6,9 @@ Socket.IO runs on); ping once; then stop answering, and wait to be dropped.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ws101.lazy import dataclass
 from ws101.probes.core import Detail, Probe, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.frames import Outcome, Seen, Tunnel, in_tunnel, lost

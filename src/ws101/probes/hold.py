@@ -8,10 +8,11 @@ passed over.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from ws101.http1 import Request, Response, ResponseReader
+from ws101.lazy import dataclass
 from ws101.probes.attribution import Answerer, answered_by
 from ws101.probes.core import Close, Data, Eof, HandshakeResult, Log, Receive, Send, Steps
 from ws101.probes.endpoint import Endpoint

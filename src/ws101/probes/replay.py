@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 
+from ws101.lazy import dataclass
 from ws101.probes.core import Close, Command, Data, Done, Eof, Event, Send, Steps, TimedOut, Wait, drive
 
 __all__ = ["Replayed", "replay"]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ws101.http1 import HEAD_LIMIT, Headers, Request, Response, tokens
+from ws101.lazy import dataclass
 from ws101.probes.masking import mask, mask_request, mask_response, secrets_of
 from ws101.text import strip
 

@@ -5,10 +5,10 @@ What was not done is said to be not done; it never counts as passed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from ws101.http1 import tokens
+from ws101.lazy import dataclass
 from ws101.probes.core import HandshakeResult, Observation, Verdict
 
 __all__ = ["State", "Step", "Verification", "verification"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.probes.core import CertificateFacts
 from ws101.text import lower
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.report.style import Style, cut, width_of
 from ws101.text import Source, Span, printable
 

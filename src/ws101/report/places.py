@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import quote
+
+from ws101.lazy import dataclass
 
 __all__ = ["Places"]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from ws101.lazy import dataclass
 
 __all__ = ["PLAIN", "Style", "columns", "cut", "pad", "pieces", "width_of", "wrap"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import BOUNDARIES, Build
 from ws101.nginx.config import Config
 from ws101.text import Source

@@ -6,8 +6,8 @@ A bar is a picture of what the row says in words beside it, and is hidden from s
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.report.html.base import Markup, element, joined
 
 __all__ = ["Bar", "chart"]

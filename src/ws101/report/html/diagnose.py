@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ws101.diagnose import Diagnosis, Observed, RootCause
 from ws101.diagnose.base import Tried
+from ws101.lazy import dataclass
 from ws101.probes.attribution import Answerer
 from ws101.report.diff import diff_lines, paint_diff
 from ws101.report.excerpt import Mark, excerpt

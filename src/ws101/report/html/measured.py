@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ws101.diagnose import Diagnosis
 from ws101.diagnose.base import Tried
+from ws101.lazy import dataclass
 from ws101.logs import Tally
 from ws101.probes.core import Detail
 from ws101.probes.idle import known_figure

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.nginx.outcome import Forwarded, HeaderFate
 from ws101.report.style import Style, cut, pad, wrap
 from ws101.report.texts import field, masked, shown_where

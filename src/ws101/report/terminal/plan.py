@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ws101.lazy import dataclass
 from ws101.report.style import Style, wrap
 from ws101.text import printable
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.inherit import level_of
 from ws101.nginx.locations import location_name

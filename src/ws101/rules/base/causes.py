@@ -6,8 +6,8 @@ The rules about header fields share this classification, so that each fault is n
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective_all, level_of
 from ws101.nginx.outcome import Forwarded

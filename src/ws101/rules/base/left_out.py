@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config, Placed
 from ws101.rules.base.context import Context
 from ws101.syntax import Tree, parse

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ws101.errors import UsageError
+from ws101.lazy import dataclass
 
 __all__ = ["STYLES", "Options"]
 

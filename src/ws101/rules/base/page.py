@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build, parse_version
 
 __all__ = ["Page", "Pair", "Sample", "parse_page", "version_holds"]

@@ -15,8 +15,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from ws101.lazy import dataclass
 from ws101.nginx.config import Config
 from ws101.syntax import Directive, Tree, comments
 from ws101.text import Span
