@@ -79,8 +79,8 @@ def test_it_stays_until_it_is_told_to_go_and_leaves_nothing(tmp_path: Path, numb
         rest, err = process.communicate(timeout=20)
         out = "".join(lines) + rest
     assert (process.returncode, err) == (0, "")
-    assert f"page      https://localhost:{record.port}/" in out
-    assert "left out  node  (it was not wanted)" in out
+    assert f"page       https://localhost:{record.port}/" in out
+    assert "left out   node  (it was not wanted)" in out
     assert out.endswith(f"stopped; {folder} is removed\n")
     assert not folder.exists()
     assert not any(child.runs for child in record.children)
@@ -124,7 +124,7 @@ def test_detached_it_returns_when_it_stands_and_down_ends_it(tmp_path: Path) -> 
     done = ws101("lab", "up", *QUICK, "--detach", "--dir", str(folder))
     try:
         assert (done.code, done.err) == (0, "")
-        assert "now       HTTP/1.1 101 Switching Protocols" in done.out
+        assert "now        HTTP/1.1 101 Switching Protocols" in done.out
         record = record_of(folder)
         status = ws101("lab", "status", "--dir", str(folder))
         assert (status.code, status.err) == (0, "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,9 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection
 
+from tests.cli.support import ws101
 from tests.conftest import BINARIES, IN_CI
+from tests.docs.test_tutorial import missing
 from ws101.check import check
 from ws101.cli import main
 from ws101.errors import UsageError
@@ -348,3 +351,23 @@ def test_a_backend_that_ends_is_started_again_and_its_clients_find_another(lab: 
     record = lab.folder.read()
     assert record is not None
     assert record.chat == lab.record.chat
+
+
+# the page in the documentation
+
+
+def test_what_the_how_to_page_shows_is_what_is_seen(lab: Reference, repository: Path) -> None:
+    text = (repository / "docs" / "how-to" / "lab.md").read_text(encoding="utf-8")
+    text = text.replace("localhost:8443", f"{HOST}:{lab.record.port}")
+    seen: list[str] = []
+    for block in re.findall(r"(?s)```shell-session\n(.*?)```", text):
+        for part in re.split(r"(?m)^\$ ", block)[1:]:
+            command, *shown = part.splitlines()
+            if command == "ws101 lab up":
+                continue
+            words = shlex.split(command)[1:]
+            done = ws101(*words, "--dir", str(lab.folder.path), COLUMNS="100")
+            assert done.code == 0, (command, done)
+            assert missing(tuple(line for line in shown if line != "..."), done.out + done.err) == [], (command, done)
+            seen.append(command)
+    assert len(seen) >= 6

@@ -21,7 +21,7 @@ from ws101.host.binary import read_binary
 from ws101.host.process import compiled, master_of
 from ws101.host.target import Target
 from ws101.lab.faults import FAULTS, Fault, broken_files, faults_for
-from ws101.lab.folder import Folder, Record
+from ws101.lab.folder import Child, Folder, Record
 from ws101.lab.ports import LOOPBACK
 from ws101.lab.reference import Reference, Wishes, plan_of
 from ws101.lab.seeing import Client
@@ -110,14 +110,15 @@ def overview(folder: Folder, record: Record, console: Console) -> None:
     style = console.style
     seen = client_of(folder, record).look("/ws")
     version = plan_of(record).build.number
-    polling = f"; {', '.join(child.name for child in record.polling)} for clients that poll" if record.polling else ""
+    polling = f"; {_named(record.polling)} for clients that poll" if record.polling else ""
     stopped = [child.name for child in record.children if not child.runs]
     rows = [
         ("page", f"https://{HOST}:{record.port}/", "its certificate is its own: the browser will warn"),
         ("socket", f"wss://{HOST}:{record.port}/ws", ""),
         ("now", seen.text if seen.works else style.paint("error", printable(seen.text, limit=200)), ""),
         ("nginx", f"{version} ({record.binary})", ""),
-        ("backends", ", ".join(child.name for child in record.chat) + polling, f"a ping every {record.heartbeat:g} s"),
+        ("backends", _named(record.chat) + polling, "the process ids"),
+        ("heartbeat", f"a ping every {record.heartbeat:g} s; who stays silent is dropped", ""),
         *(("left out", name, why) for name, why in record.missing),
         *(("stopped", name, "") for name in stopped),
         *([("fault", folder.fault, "")] if folder.fault else []),
@@ -127,7 +128,11 @@ def overview(folder: Folder, record: Record, console: Console) -> None:
     for name, what, remark in rows:
         role = "warning" if name in {"left out", "stopped", "fault"} else "dim"
         more = f"  {style.paint('dim', f'({remark})')}" if remark else ""
-        console.write(f"  {style.paint(role, name)}{' ' * (10 - len(name))}{what}{more}")
+        console.write(f"  {style.paint(role, name)}{' ' * (11 - len(name))}{what}{more}")
+
+
+def _named(children: tuple[Child, ...]) -> str:
+    return ", ".join(f"{child.name} {child.pid}" for child in children)
 
 
 def _next_steps(style: Style, record: Record, *, detached: bool = False) -> str:

@@ -30,12 +30,26 @@ __all__ = [
 HOST = "localhost"
 """The site's name."""
 
-MAIN, MAPS, UPSTREAMS = "nginx.conf", "conf.d/upgrade.conf", "conf.d/backends.conf"
-OTHERS, SITE = "conf.d/others.conf", "sites-available/chat.conf"
-"""The files, below nginx's folder."""
+MAIN = "nginx.conf"
+"""The main file, below nginx's folder."""
 
-LINK, TARGET = "sites-enabled/chat.conf", "../sites-available/chat.conf"
-"""The link that switches the site on, and where it leads."""
+MAPS = "conf.d/upgrade.conf"
+"""The maps that tell a WebSocket from a plain request."""
+
+UPSTREAMS = "conf.d/backends.conf"
+"""The clusters of backends."""
+
+OTHERS = "conf.d/others.conf"
+"""The server for every other name."""
+
+SITE = "sites-available/chat.conf"
+"""The site."""
+
+LINK = "sites-enabled/chat.conf"
+"""The link that switches the site on."""
+
+TARGET = "../sites-available/chat.conf"
+"""Where the link leads."""
 
 ACCESS_FORMAT = '$remote_addr [$time_local] "$request" $status $request_time $upstream_addr "$http_upgrade"'
 """What a line of the access log says; for a tunnel ``$request_time`` is how long it lived, in seconds."""
