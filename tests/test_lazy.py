@@ -96,6 +96,27 @@ def test_what_does_not_fit_is_refused_in_the_standards_words(wrong: object) -> N
     assert said[0] == said[1]
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One that works something out once, and remembers what does not count."""
+
+    text: str
+    source: str = dataclasses.field(default="", compare=False)
+    length: int = dataclasses.field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "length", len(self.text))
+
+
+def test_a_field_may_be_no_parameter_and_may_not_count() -> None:
+    assert (Measured("abc").length, Measured("abc", "f").source) == (3, "f")
+    assert Measured("abc", "f") == Measured("abc", "g") != Measured("abd", "f")
+    assert len({Measured("abc", "f"), Measured("abc", "g")}) == 1
+    assert dataclasses.replace(Measured("abc"), text="ab").length == 2
+    with pytest.raises(TypeError, match="length"):
+        Measured("abc", length=2)  # type: ignore[call-arg]
+
+
 def test_equality_hash_and_text_are_those_of_the_fields() -> None:
     assert Point(1) == Point(1, 2) != Point(1, 3)
     other: object = Standard(1)
@@ -205,3 +226,13 @@ def test_a_pattern_is_compiled_when_it_is_used() -> None:
 def test_what_is_no_pattern_is_said_at_first_use() -> None:
     with pytest.raises(re.error, match="missing"):
         pattern("(").match("x")
+
+
+def test_what_the_standard_library_was_told_before_changes_nothing() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Late:
+        x: int = 1
+        made: list[int] = dataclasses.field(default_factory=list)
+
+    assert len(dataclasses.fields(Late)) == 2
+    assert Late() == Late(1, [])

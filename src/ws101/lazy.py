@@ -22,7 +22,8 @@ _T = TypeVar("_T")
 def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
     """``dataclasses.dataclass``, with methods made at first use; the standard ``replace``, ``fields``, ``asdict`` hold.
 
-    It knows what this package needs: fields of the class itself, with defaults, ``default_factory`` and ``repr=False``.
+    It knows what this package needs: fields of the class itself, with defaults, ``default_factory``, ``repr=False``,
+    ``compare=False``, and ``init=False`` without a default.
 
     Args:
         slots: True; written out for the reader, who knows it from the standard decorator.
@@ -34,6 +35,7 @@ def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable
 
     def declare(plain: type[_T]) -> type[_T]:
         names = tuple(plain.__annotations__)
+        defaults = {name: value for name, value in vars(plain).items() if name in names}
         body = {name: value for name, value in vars(plain).items() if name not in _OF_PLAIN and name not in names}
         body |= {"__slots__": names, "__match_args__": names, "__dataclass_fields__": _Fields(plain)}
         body.setdefault("__repr__", lambda self: _standard(cast("Any", plain)).__repr__(self))
@@ -44,7 +46,7 @@ def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable
             body["__hash__"] = None
             if frozen:
                 writers["__hash__"] = _hash
-        body |= {name: _first(name, writer, plain, lambda: made) for name, writer in writers.items()}
+        body |= {name: _first(name, writer, defaults, lambda: made) for name, writer in writers.items()}
         made = type(plain.__name__, plain.__bases__, body)
         made.__qualname__ = plain.__qualname__
         return cast("type[_T]", made)
@@ -56,25 +58,27 @@ _OF_PLAIN = frozenset({"__dict__", "__weakref__"})
 """What a class without slots has."""
 
 
-def _first(name: str, write: _Writer, plain: type, made: Callable[[], type]) -> Callable[..., Any]:
+def _first(name: str, write: _Writer, defaults: dict[str, Any], find: Callable[[], type]) -> Callable[..., Any]:
     """A method that puts another in its own place when it is called: the one written for the class's fields."""
 
     def method(self: object, *args: object, **options: object) -> object:
+        made = find()
         names: dict[str, Any] = {"MISSING": dataclasses.MISSING}
-        exec(write(made(), plain, names), names)  # noqa: S102 (made of the names of fields alone)
-        names[name].__qualname__ = f"{plain.__qualname__}.{name}"
-        setattr(made(), name, names[name])
+        exec(write(made, defaults, names), names)  # noqa: S102 (made of the names of fields alone)
+        names[name].__qualname__ = f"{made.__qualname__}.{name}"
+        setattr(made, name, names[name])
         return names[name](self, *args, **options)
 
     return method
 
 
-def _init(made: Any, plain: type, names: dict[str, Any]) -> str:
+def _init(made: Any, defaults: dict[str, Any], names: dict[str, Any]) -> str:
     """It sets through the slots, past ``__setattr__``: that is faster than what the standard library writes."""
     parameters, lines = ["self"], []
     for name in made.__slots__:
-        value = vars(plain).get(name, dataclasses.MISSING)
-        field = value if isinstance(value, dataclasses.Field) else dataclasses.field(default=value)
+        field = _field(name, defaults)
+        if not field.init:  # ``__post_init__`` sets it
+            continue
         names[f"set_{name}"] = getattr(made, name).__set__
         names[f"default_{name}"] = field.default
         parameter, taken = name, name
@@ -89,21 +93,26 @@ def _init(made: Any, plain: type, names: dict[str, Any]) -> str:
     return "\n".join([f"def __init__({', '.join(parameters)}):", *lines])
 
 
-def _eq(made: Any, _plain: type, _names: dict[str, Any]) -> str:
-    mine, other = _tuple("self", made), _tuple("other", made)
+def _field(name: str, defaults: dict[str, Any]) -> dataclasses.Field[Any]:
+    value = defaults.get(name, dataclasses.MISSING)
+    return value if isinstance(value, dataclasses.Field) else dataclasses.field(default=value)
+
+
+def _eq(made: Any, defaults: dict[str, Any], _names: dict[str, Any]) -> str:
+    mine, other = _compared("self", made, defaults), _compared("other", made, defaults)
     return f"def __eq__(self, other): return {mine} == {other} if other.__class__ is self.__class__ else NotImplemented"
 
 
-def _hash(made: Any, _plain: type, _names: dict[str, Any]) -> str:
-    return f"def __hash__(self): return hash({_tuple('self', made)})"
+def _hash(made: Any, defaults: dict[str, Any], _names: dict[str, Any]) -> str:
+    return f"def __hash__(self): return hash({_compared('self', made, defaults)})"
 
 
-def _tuple(who: str, made: Any) -> str:
-    return f"({''.join(f'{who}.{name}, ' for name in made.__slots__)})"
+def _compared(who: str, made: Any, defaults: dict[str, Any]) -> str:
+    return f"({''.join(f'{who}.{name}, ' for name in made.__slots__ if _field(name, defaults).compare)})"
 
 
-_Writer = Callable[[Any, type, dict[str, Any]], str]
-"""Source of a method; what it needs beside the fields goes into the names."""
+_Writer = Callable[[Any, dict[str, Any], dict[str, Any]], str]
+"""From a class and its defaults to the source of a method; what that needs is put into the names."""
 
 
 def _refuse(_self: object, name: str, _value: object = None) -> NoReturn:
