@@ -103,6 +103,8 @@ class Measured:
     text: str
     source: str = dataclasses.field(default="", compare=False)
     length: int = dataclasses.field(init=False, compare=False)
+    notes: list[str] = dataclasses.field(default_factory=list, init=False, compare=False)
+    kind: str = dataclasses.field(default="text", init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "length", len(self.text))
@@ -110,6 +112,9 @@ class Measured:
 
 def test_a_field_may_be_no_parameter_and_may_not_count() -> None:
     assert (Measured("abc").length, Measured("abc", "f").source) == (3, "f")
+    one = Measured("abc")
+    one.notes.append("a")
+    assert (one.kind, one.notes, Measured("abc").notes) == ("text", ["a"], [])
     assert Measured("abc", "f") == Measured("abc", "g") != Measured("abd", "f")
     assert len({Measured("abc", "f"), Measured("abc", "g")}) == 1
     assert dataclasses.replace(Measured("abc"), text="ab").length == 2

@@ -22,8 +22,7 @@ _T = TypeVar("_T")
 def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable[[type[_T]], type[_T]]:
     """``dataclasses.dataclass``, with methods made at first use; the standard ``replace``, ``fields``, ``asdict`` hold.
 
-    It knows what this package needs: fields of the class itself, with defaults, ``default_factory``, ``repr=False``,
-    ``compare=False``, and ``init=False`` without a default.
+    It knows what this package needs: fields of the class itself, and of ``field`` all but ``hash`` and ``kw_only``.
 
     Args:
         slots: True; written out for the reader, who knows it from the standard decorator.
@@ -77,18 +76,18 @@ def _init(made: Any, defaults: dict[str, Any], names: dict[str, Any]) -> str:
     parameters, lines = ["self"], []
     for name in made.__slots__:
         field = _field(name, defaults)
-        if not field.init:  # ``__post_init__`` sets it
-            continue
-        names[f"set_{name}"] = getattr(made, name).__set__
-        names[f"default_{name}"] = field.default
-        parameter, taken = name, name
+        names |= {f"set_{name}": getattr(made, name).__set__, f"default_{name}": field.default}
+        names[f"make_{name}"] = field.default_factory
         if field.default_factory is not dataclasses.MISSING:
-            names[f"make_{name}"] = field.default_factory
-            parameter, taken = f"{name}=MISSING", f"make_{name}() if {name} is MISSING else {name}"
-        elif field.default is not dataclasses.MISSING:
-            parameter = f"{name}=default_{name}"
-        parameters.append(parameter)
-        lines.append(f"    set_{name}(self, {taken})")
+            default, taken = "=MISSING", f"make_{name}() if {name} is MISSING else {name}"
+        else:
+            default, taken = "" if field.default is dataclasses.MISSING else f"=default_{name}", name
+        if field.init:
+            parameters.append(f"{name}{default}")
+        elif default:
+            taken = f"make_{name}()" if default == "=MISSING" else f"default_{name}"
+        if field.init or default:  # otherwise ``__post_init__`` sets it
+            lines.append(f"    set_{name}(self, {taken})")
     lines += ["    self.__post_init__()"] if hasattr(made, "__post_init__") else ["    pass"]
     return "\n".join([f"def __init__({', '.join(parameters)}):", *lines])
 
