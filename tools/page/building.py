@@ -7,6 +7,7 @@ and the same Python give the same bytes.
 from __future__ import annotations
 
 import base64
+import fcntl
 import gzip
 import hashlib
 import html
@@ -115,8 +116,11 @@ def build(target: Path) -> None:
         BuildError: Pyodide cannot be had.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
     fresh = target.with_name(target.name + ".new")
-    fresh.write_text(page(runtime()), encoding="utf-8")
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several may build at once
+        fresh.write_text(page(runtime()), encoding="utf-8")
     fresh.replace(target)
 
 
