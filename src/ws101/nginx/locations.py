@@ -19,6 +19,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import field
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from ws101.lazy import dataclass
@@ -140,14 +141,11 @@ def location_name(scope: Scope) -> LocationName:
 
     A location that was cut out of its head (a fragment) has the empty prefix, which matches every URI.
     """
-    memo = scope.memo
-    if "name" not in memo:
-        memo["name"] = _read_name(scope)
-    return memo["name"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+    return _read_name(scope.opener.args if scope.opener is not None else ())
 
 
-def _read_name(scope: Scope) -> LocationName:
-    args = scope.opener.args if scope.opener is not None else ()
+@lru_cache(maxsize=4096)
+def _read_name(args: tuple[str, ...]) -> LocationName:
     if len(args) == 2:
         return LocationName(args[0], args[1])
     word = args[0] if args else ""

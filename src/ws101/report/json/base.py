@@ -25,20 +25,21 @@ def dump(report: Json) -> str:
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
+_quoted = json.encoder.encode_basestring
 
 
 def _written(value: Any, line: str) -> Iterator[str]:
     """The text of a report in pieces, ``line`` being the line end and the blanks before its closing bracket.
 
-    As ``json.dumps`` with an indent, which takes three times as long and keeps every bracket as a piece of its own.
+    As ``json.dumps`` with an indent, which takes four times as long and keeps every bracket as a piece of its own.
     """
     inner = f"{line}  "
     if not value or not isinstance(value, dict | list | tuple):
-        yield _encoded(value)
+        yield _whole(value, line)
     elif isinstance(value, dict):
         between = "{"
         for key, item in value.items():
-            yield f"{between}{inner}{_encoded(key)}: "
+            yield f"{between}{inner}{_quoted(key)}: "
             yield from _written(item, inner)
             between = ","
         yield f"{line}}}"
@@ -52,13 +53,18 @@ def _written(value: Any, line: str) -> Iterator[str]:
 
 def _whole(value: Any, line: str) -> str:
     """The same in one piece."""
+    if isinstance(value, str):
+        return _quoted(value)
     if isinstance(value, dict) and value:
         inner = f"{line}  "
-        parts = [f"{_encoded(key)}: {_whole(item, inner)}" for key, item in value.items()]
+        parts = [
+            f"{_quoted(key)}: {_quoted(item) if isinstance(item, str) else _whole(item, inner)}"
+            for key, item in value.items()
+        ]
         return f"{{{inner}{f',{inner}'.join(parts)}{line}}}"
     if isinstance(value, list | tuple) and value:
         inner = f"{line}  "
-        parts = [_whole(item, inner) for item in value]
+        parts = [_quoted(item) if isinstance(item, str) else _whole(item, inner) for item in value]
         return f"[{inner}{f',{inner}'.join(parts)}{line}]"
     return _encoded(value)
 

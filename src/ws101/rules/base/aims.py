@@ -80,7 +80,10 @@ class Aim:
 
 def location_of(scope: Scope) -> Scope:
     """The location block of a route: the scope itself, or the one around an ``if`` or ``limit_except``."""
-    return next((s for s in scope.outward if s.kind in ("location", "server")), scope)
+    level: Scope | None = scope
+    while level is not None and level.kind not in ("location", "server"):
+        level = level.parent
+    return level if level is not None else scope
 
 
 def slash_redirect(trace: Trace) -> Scope | None:
@@ -103,7 +106,7 @@ def is_upgrade_map(config: Config, name: str) -> bool:
 
 def attempts_upgrade(placed: Placed) -> bool:
     """Whether a proxy_set_header tries to forward an upgrade: the field Upgrade, or Connection with that option."""
-    args = placed.args
+    args, config = placed.args, placed.scope.config
     if len(args) != 2 or not args[1]:
         return False
     if lower(args[0]) == "upgrade":
@@ -112,9 +115,7 @@ def attempts_upgrade(placed: Placed) -> bool:
         return False
     names = parse_template(args[1]).variables
     return (
-        "upgrade" in lower(args[1])
-        or "http_connection" in names
-        or any(is_upgrade_map(placed.scope.config, name) for name in names)
+        "upgrade" in lower(args[1]) or "http_connection" in names or any(is_upgrade_map(config, name) for name in names)
     )
 
 
@@ -128,24 +129,33 @@ def adds_upgrade(placed: Placed) -> bool:
     )
 
 
-def find_aims(config: Config, traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> tuple[Aim, ...]:
-    """Every route that is or may be meant for WebSockets, in the configuration's order."""
-    return tuple(_Finder(config, traces, remarks).aims())
+def find_aims(
+    routes: Iterable[Route], traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]
+) -> tuple[Aim, ...]:
+    """Every route that is or may be meant for WebSockets, in the configuration's order.
+
+    Args:
+        routes: The proxied routes of the configuration.
+        traces: The told URLs and what becomes of their handshakes.
+        remarks: The ``# ws101:`` comments.
+    """
+    return tuple(_Finder(routes, traces, remarks).aims())
 
 
 class _Finder:
-    def __init__(self, config: Config, traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> None:
-        self.config = config
-        self.routes = [route for route in config.routes() if route.handler is not None]
+    def __init__(self, routes: Iterable[Route], traces: Iterable[tuple[str, Trace]], remarks: Iterable[Remark]) -> None:
+        self.routes = tuple(routes)
         self.urls: dict[Scope, tuple[str, ...]] = {}
         for url, trace in traces:
             scope = trace.outcome.scope if trace.outcome.kind == "proxied" else slash_redirect(trace)
             if scope is not None:
                 self.urls[scope] = (*self.urls.get(scope, ()), url)
         self.marked: set[Directive] = {r.location for r in remarks if r.kind == "websocket" and r.location is not None}
+        self.said: dict[tuple[str, ...], bool] = {}
         self.attempts: dict[Scope, bool] = {}
+        self.outer_attempts: dict[Scope, tuple[Scope, ...]] = {}
+        self.own = {route.location: self._own(route.location) for route in self.routes}
         self.outer = self._outer_groups()
-        self.own = {route.location: self._own(route) for route in self.routes}
         self.examples = self._examples()
 
     def aims(self) -> Iterable[Aim]:
@@ -190,17 +200,36 @@ class _Finder:
         return hinted_by(location) if location.kind == "location" else None
 
     def _attempts(self, level: Scope) -> bool:
-        if level not in self.attempts:
+        found = self.attempts.get(level)
+        if found is None:
             misplaced = level.kind == "location" and any(adds_upgrade(p) for p in level.all("add_header"))
-            self.attempts[level] = misplaced or any(attempts_upgrade(p) for p in level.all(_HEADER))
-        return self.attempts[level]
+            found = self.attempts[level] = misplaced or any(self._sets_upgrade(p) for p in level.all(_HEADER))
+        return found
 
-    def _own(self, route: Route) -> bool:
-        """Whether a location level of this route tries to forward an upgrade."""
-        return any(self._attempts(s) for s in route.location.outward if s.kind == "location")
+    def _sets_upgrade(self, placed: Placed) -> bool:
+        """``attempts_upgrade``, once for all that is written alike."""
+        args = placed.directive.args
+        found = self.said.get(args)
+        if found is None:
+            found = self.said[args] = attempts_upgrade(placed)
+        return found
 
-    def _outer_attempts(self, route: Route) -> Iterable[Scope]:
-        return (s for s in route.location.outward if s.kind in _OUTER and self._attempts(s))
+    def _own(self, scope: Scope) -> bool:
+        """Whether a location level of a route tries to forward an upgrade."""
+        level: Scope | None = scope
+        while level is not None and level.kind not in _OUTER:
+            if level.kind == "location" and self._attempts(level):
+                return True
+            level = level.parent
+        return False
+
+    def _outer_attempts(self, route: Route) -> tuple[Scope, ...]:
+        """The levels around the locations that try to forward an upgrade: the same for all routes of a server."""
+        found = self.outer_attempts.get(route.server)
+        if found is None:
+            levels = (s for s in route.server.outward if s.kind in _OUTER and self._attempts(s))
+            found = self.outer_attempts[route.server] = tuple(levels)
+        return found
 
     def _outer_groups(self) -> dict[tuple[Scope, Scope], tuple[frozenset[Scope], bool]]:
         """For each outer level that sets the fields, and each server below: the routes meant.
@@ -213,7 +242,7 @@ class _Finder:
                 groups[level, route.server].append(route)
         found = {}
         for key, routes in groups.items():
-            named = frozenset(r.location for r in routes if self._hint(r) or self._told(r) or self._own(r))
+            named = frozenset(r.location for r in routes if self._hint(r) or self._told(r) or self.own[r.location])
             reached = frozenset(r.location for r in routes if level_of(r.location, _HEADER) is key[0])
             everything = frozenset(r.location for r in routes)
             found[key] = (named or reached or everything, not named and bool(reached))

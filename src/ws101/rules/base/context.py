@@ -117,7 +117,7 @@ class Shared:
         """The routes that are or may be meant for WebSockets, worked out once for each set of places URLs lead to."""
         key = tuple((url, found.outcome.kind, found.outcome.scope) for url, found in traces)
         if key not in self._aims:
-            self._aims[key] = find_aims(self.config, traces, self.remarks)
+            self._aims[key] = find_aims(self.proxied, traces, self.remarks)
         return self._aims[key]
 
     @cached_property
@@ -286,6 +286,13 @@ class Context:
         found = memo[key]
         assert isinstance(found, Fault)
         return found
+
+    @cached_property
+    def header_faults(self) -> tuple[tuple[Aim, Fault, Fault], ...]:
+        """The aims whose Upgrade or Connection field does not arrive, with what became of each."""
+        fine = (Cause.FINE, Cause.UNKNOWN)
+        faults = ((aim, self.fault(aim, "Upgrade"), self.fault(aim, "Connection")) for aim, _ in self.errors())
+        return tuple(found for found in faults if found[1].cause not in fine or found[2].cause not in fine)
 
     def needs_http_11(self, aim: Aim) -> bool:
         """Whether a fix must set proxy_http_version there, for any nginx it must be right for."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ws101.findings import Label
 from ws101.nginx.config import Placed
 from ws101.rules.base.aims import Aim, location_of
-from ws101.rules.base.causes import Cause, Fault
+from ws101.rules.base.causes import Fault
 from ws101.rules.base.context import Context
 from ws101.syntax import Directive
 from ws101.text import Span, printable
@@ -39,10 +39,7 @@ def show(text: str) -> str:
 
 def header_faults(context: Context) -> Iterator[tuple[Aim, Fault, Fault]]:
     """The aims whose Upgrade or Connection field does not arrive, with what became of each."""
-    for aim, _ in context.errors():
-        upgrade, connection = context.fault(aim, "Upgrade"), context.fault(aim, "Connection")
-        if not {upgrade.cause, connection.cause} <= {Cause.FINE, Cause.UNKNOWN}:
-            yield aim, upgrade, connection
+    return iter(context.header_faults)
 
 
 def by_origin(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from ws101.nginx.config import Scope
 from ws101.nginx.locations import LocationName, location_name
@@ -24,6 +25,7 @@ SEGMENTS = POLLING | frozenset(
 _REGEX_NOISE = re.compile(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
 
 
+@lru_cache(maxsize=4096)
 def segments(name: LocationName) -> tuple[str, ...]:
     """The whole path segments that a location's name holds, in lower case.
 
