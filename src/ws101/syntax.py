@@ -95,20 +95,18 @@ class Directive:
         source: The text it stands in.
         name: The first word as nginx sees it.
         start: Offset of the name's first byte (its quote, if it has one).
-        args_start: Offset just after the name.
         end: Offset after ``;`` or the closing ``}``; where it was cut, if either is missing.
         block: The directives inside; None for a simple directive; empty for a Lua block (see ``raw_block``).
         parent: The directive whose block holds this one, in the same file.
     """
 
-    __slots__ = ("args_start", "block", "end", "name", "parent", "source", "start")
+    __slots__ = ("block", "end", "name", "parent", "source", "start")
 
     def __init__(  # noqa: PLR0917 (built hundreds of thousands of times: keywords cost)
         self,
         source: Source,
         name: str,
         start: int,
-        args_start: int,
         end: int,
         block: list[Directive] | None,
         parent: Directive | None,
@@ -116,13 +114,17 @@ class Directive:
         self.source = source
         self.name = name
         self.start = start
-        self.args_start = args_start
         self.end = end
         self.block = block
         self.parent = parent
 
     def __repr__(self) -> str:
         return f"<Directive {self.name} {self.source.path}:{self.line}>"
+
+    @property
+    def args_start(self) -> int:
+        """Offset just after the name."""
+        return self.start + len(self.name)
 
     @property
     def head_stop(self) -> int:
@@ -214,7 +216,21 @@ def _values(text: str) -> tuple[str, ...]:
     return tuple([raw if raw[0] not in "\"'" and "\\" not in raw else decode(raw) for raw in found if raw])
 
 
-class _Stopped(Directive):
+class _Quoted(Directive):
+    """A directive that keeps where its name ends, since it is not written as nginx sees it."""
+
+    __slots__ = ("_args_start",)
+
+    def name_ends(self, offset: int) -> None:
+        """Keep where the name ends."""
+        self._args_start = offset
+
+    @property
+    def args_start(self) -> int:
+        return self._args_start
+
+
+class _Stopped(_Quoted):
     """A directive that keeps where its words end, since it may be cut or hold an open quote."""
 
     __slots__ = ("_stop", "_terminated")
@@ -344,21 +360,32 @@ class _Parser:
                 name = known(raw)
                 if name is None:
                     name = names[raw] = decode(raw)
-                start, args_start = match.span(1)
+                start = match.start(1)
+                make = Directive if len(name) == len(raw) else self._quoted
                 if kind == 1:
-                    siblings.append(Directive(source, name, start, args_start, end, None, parent))
+                    siblings.append(make(source, name, start, end, None, parent))
                 else:
                     if name[-13:] == LUA_BLOCK:
                         again = False
                         break
                     block: list[Directive] = []
-                    directive = Directive(source, name, start, args_start, end, block, parent)
+                    directive = make(source, name, start, end, block, parent)
                     siblings.append(directive)
                     stack.append((siblings, parent, False))
                     siblings, parent = block, directive
             pos = end
         self.siblings, self.parent = siblings, parent
         return pos, again
+
+    def _quoted(  # noqa: PLR0917 (as Directive)
+        self, source: Source, name: str, start: int, end: int, block: list[Directive] | None, parent: Directive | None
+    ) -> Directive:
+        """A directive whose name is not written as nginx sees it."""
+        directive = _Quoted(source, name, start, end, block, parent)
+        word = WORDS.match(self.text, start)
+        assert word is not None
+        directive.name_ends(word.end())
+        return directive
 
     def _slow(self, pos: int, until: int) -> int:
         """Read statements token by token, at least one, until the offset ``until`` is passed; the offset reached."""
@@ -426,7 +453,8 @@ class _Parser:
     def _append(self, words: list[Token], stop: int, end: int, *, terminated: bool) -> Directive:
         _, start, args_start = words[0]
         name = decode(self.text[start:args_start])
-        directive = _Stopped(self.source, name, start, args_start, end, None, self.parent)
+        directive = _Stopped(self.source, name, start, end, None, self.parent)
+        directive.name_ends(args_start)
         directive.stop(stop, terminated)
         self.siblings.append(directive)
         return directive

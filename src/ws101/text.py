@@ -11,6 +11,7 @@ this module are byte-exact.
 from __future__ import annotations
 
 import bisect
+from array import array
 from collections.abc import Iterable
 from dataclasses import field
 
@@ -48,7 +49,7 @@ class Source:
 
     path: str
     text: str
-    _line_starts: list[int] = field(default_factory=list, repr=False)
+    _line_starts: array[int] = field(default_factory=lambda: array("Q"), repr=False)
 
     @classmethod
     def from_bytes(cls, path: str, data: bytes) -> Source:
@@ -63,7 +64,7 @@ class Source:
     def line(self, offset: int) -> int:
         """The 1-based number of the line that holds ``offset``; only LF ends a line, as in nginx."""
         if not self._line_starts:
-            starts, at, text = [0], 0, self.text
+            starts, at, text = array("Q", (0,)), 0, self.text
             while (at := text.find("\n", at) + 1) > 0:
                 starts.append(at)
             self._line_starts.extend(starts)
