@@ -20,6 +20,7 @@ from tools.fidelity.batch import Batch, Pair
 from tools.fidelity.cases import read_cases
 from tools.fidelity.compare import differences
 from tools.fidelity.draw import draw_sample
+from tools.fidelity.sample import lacking
 from tools.fidelity.wire import Wire
 from ws101.host.binary import all_nginx
 from ws101.nginx import (
@@ -68,7 +69,7 @@ def recordings() -> tuple[Recording, ...]:
     for binary in binaries.values():
         samples = [case.sample for case in read_cases()], [draw_sample(f"sabotage/{number}") for number in range(DRAWN)]
         for group in samples:
-            fit = [s for s in group if not any(binary.build.has_module(name) is False for name in s.needs)]
+            fit = [s for s in group if not lacking(binary.build, s.needs)]
             with tempfile.TemporaryDirectory() as folder:
                 wire = Wire(Path(folder))
                 try:
@@ -380,7 +381,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "error pages have error pages": around(trace, "_finish", _with_state(error_page=False)),
     "access rules are read backwards": around(access, "_address_rules", _access_backwards),
     "satisfy is always all": around(access, "lower", lambda true, text: true(text).replace("any", "all")),
-    "passwords are not asked for": without(access, "_by_password", lambda _state, _gate: False),
+    "passwords are not asked for": without(access, "_by_password", lambda *_asked: False),
     "ports are not shown in redirects": around(
         trace, "_absolute", lambda true, s, loc: true(s, loc).replace(f":{s.arrival.port}/", "/")
     ),

@@ -40,6 +40,7 @@ _SETTINGS = """
     root __ROOT__;
     proxy_cache_path __ROOT__/../cache keys_zone=cache:1m;
     limit_conn_zone $binary_remote_addr zone=clients:64k;
+    limit_req_zone $binary_remote_addr zone=rate:64k rate=1000000r/s;
 """
 _LINE = re.compile(r" in [^\s]*nginx\.conf:(\d+)")
 PASSWORD = "user:{PLAIN}secret\n"
@@ -201,7 +202,7 @@ class Batch:
         for placed in self.placed:
             for ask in placed.sample.asks:
                 arrival = placed.arrival(ask)
-                seen = self._wire.ask(arrival)
+                seen = self._wire.ask(arrival, ask.first, "mirror " in placed.sample.text)
                 yield Pair(placed, ask, arrival, seen)
 
 

@@ -21,8 +21,9 @@ A file is a sentence about what it shows, then sections::
     the client gets 200
 
 ``--- expect`` without versions holds for all.  Versions that no real nginx here has are asked of the model alone.
-``--- ask`` may name ``to PLACE``, ``from ADDRESS``, ``tls`` and ``sni NAME``; ``--- needs MODULE`` keeps builds out
-that lack it.  Bytes that are not printable stand as ``\\xNN``.
+``--- ask`` may name ``to PLACE``, ``from ADDRESS``, ``tls``, ``sni NAME`` and ``proxied ADDRESS`` (the PROXY protocol
+names that client); ``--- needs MODULE`` or a version keeps builds out that lack it.  Bytes that are not printable stand
+as ``\\xNN``.
 
 ``python -m tools.fidelity.cases FILE...`` writes what every real nginx within reach does (and the model, for 1.30.4 and
 1.31.4) into the files, to be read and judged by a person.
@@ -40,7 +41,7 @@ from pathlib import Path
 
 from tools.fidelity.batch import Batch, Pair
 from tools.fidelity.compare import has_upgrade
-from tools.fidelity.sample import Ask, Sample
+from tools.fidelity.sample import PROXY_LINE, Ask, Sample, lacking
 from tools.fidelity.wire import Seen, Wire
 from ws101.host.binary import NginxBinary, all_nginx
 from ws101.http1 import Request
@@ -159,14 +160,15 @@ def _ask(words: list[str], text: str) -> Ask:
     body = body.replace("\n", "\r\n") if "chunked" in head else body
     body += "\r\n\r\n" if "chunked" in head else ""
     request = Request(method, target, version, fields, body)
-    sni = options.get("sni")
-    return Ask(request, options.get("to", "__PORT__"), options.get("from", "127.0.0.1"), "tls" in words, sni)
+    where, client = options.get("to", "__PORT__"), options.get("from", "127.0.0.1")
+    first = PROXY_LINE.format(options["proxied"]) if "proxied" in options else ""
+    return Ask(request, where, client, "tls" in words, options.get("sni"), first)
 
 
 def answers(binary: NginxBinary, cases: Sequence[Case], folder: Path) -> Iterator[Answered]:
     """Ask a real nginx and the model every question of those cases whose modules it has."""
     build = binary.build
-    fit = [case for case in cases if not any(build.has_module(name) is False for name in case.needs)]
+    fit = [case for case in cases if not lacking(build, case.needs)]
     wire = Wire(folder)
     try:
         for start in range(0, len(fit), 200):

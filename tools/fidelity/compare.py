@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tools.fidelity.speech import protocol_of
 from tools.fidelity.wire import Seen
 from ws101.http1 import Request
 from ws101.nginx.build import Build
@@ -13,9 +14,17 @@ from ws101.text import lower
 
 __all__ = ["ASSUMED", "Difference", "differences", "unknown_reasons"]
 
-ASSUMED = ("whether there is ", "whether the password is right", "what the auth_request backend answers")
+ASSUMED = (
+    "whether there is ",
+    "whether the password is right",
+    "what the auth_request backend answers",
+    "whether a load balancer in front sends the PROXY protocol",
+)
 """How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
-harness, which has no files, one password, and lets every auth_request pass."""
+harness, which has no files, one password, lets every auth_request pass, and sends the PROXY protocol's line."""
+
+Recorded = tuple[str, bytes]
+"""A backend's name and what it got."""
 
 _PAGE = b"<hr><center>nginx"
 _NO_BODY = (204, 304)
@@ -40,26 +49,60 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
     outcome = trace.outcome
     if outcome.kind == "unknown":
         return []
+    rest, found = _without_subrequests(trace, seen, places)
+    if not seen.answer and _switched_early(trace):
+        return found
     if outcome.kind == "proxied":
-        return _proxied(trace, outcome, seen, places)
+        return found + _proxied(trace, outcome, seen, rest, places)
     if trace.arrival.tls and outcome.status == 400 and not seen.answer:
         return []
-    found = [] if not seen.upstream else [Difference("backend", None, seen.upstream)]
-    if outcome.kind == "closed":
-        return found + ([Difference("answer", None, seen.answer)] if seen.answer else [])
     if outcome.kind == "static":
-        return _static(trace, outcome, seen)
+        return found + _static(trace, outcome, seen, rest)
+    found += [Difference("backend", None, rest)] if rest else []
+    if outcome.kind == "closed":
+        return found + ([Difference("answer", None, seen.answer)] if seen.status is not None else [])
     return found + _answered(trace.arrival, outcome, seen, bool(trace.unknown))
 
 
-def _static(trace: Trace, outcome: Outcome, seen: Seen) -> list[Difference]:
+def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tuple[list[Recorded], list[Difference]]:
+    """What backends got without what auth_request and mirror sent, and what of that is missing."""
+    rest, found = list(seen.upstream), []
+    for asked in trace.subrequests:
+        forwarded = asked.outcome.forwarded
+        if forwarded is None:
+            continue
+        candidates = [item for item in rest if not _which(forwarded, places.get(item[0], item[0]))]
+        fit = [item for item in candidates if not _spoken(forwarded, item[1])]
+        if fit:
+            rest.remove(fit[0])
+        else:
+            wanted = forwarded.request.encode() if forwarded.request else forwarded.headers
+            found.append(Difference("subrequest", wanted, candidates or rest))
+    return rest, found
+
+
+def _switched_early(trace: Trace) -> bool:
+    """Whether the backend of a subrequest gets a handshake, agrees, and so ends the connection."""
+    sent = (asked.outcome.forwarded for asked in trace.subrequests)
+    return has_upgrade(trace.arrival.request) and any(forwarded and forwarded.tunnel for forwarded in sent)
+
+
+def _spoken(forwarded: Forwarded, raw: bytes) -> list[Difference]:
+    """The protocol and the bytes."""
+    if forwarded.faults == ("protocol",) or protocol_of(raw):
+        spoken, wanted = protocol_of(raw) or "proxy_pass", forwarded.handler.name
+        return [] if spoken == wanted else [Difference("protocol", wanted, spoken)]
+    return _bytes(forwarded, raw)
+
+
+def _static(trace: Trace, outcome: Outcome, seen: Seen, rest: list[Recorded]) -> list[Difference]:
     """The folder is empty, so every file is missing; an error_page or a try_files for that is run time's business."""
     tried = any(d.origin is not None and d.origin.name == "try_files" for d in trace.decisions)
     pages = effective_all(outcome.scope, "error_page") if outcome.scope else ()
     named = {arg for page in pages for arg in page.args} if isinstance(pages, tuple) else set()
-    if (seen.status in (403, 404, 405) and not seen.upstream) or named & {"403", "404", "405"} or tried:
+    if (seen.status in (403, 404, 405) and not rest) or named & {"403", "404", "405"} or tried:
         return []
-    return [Difference("static", "403, 404 or 405", seen.upstream or seen.answer)]
+    return [Difference("static", "403, 404 or 405", rest or seen.answer)]
 
 
 def _answered(arrival: Arrival, outcome: Outcome, seen: Seen, unknown: bool) -> list[Difference]:
@@ -79,19 +122,24 @@ def _answered(arrival: Arrival, outcome: Outcome, seen: Seen, unknown: bool) -> 
     return found
 
 
-def _proxied(trace: Trace, outcome: Outcome, seen: Seen, places: dict[str, str]) -> list[Difference]:
+def _proxied(
+    trace: Trace, outcome: Outcome, seen: Seen, rest: list[Recorded], places: dict[str, str]
+) -> list[Difference]:
     forwarded = outcome.forwarded
-    if forwarded is None or forwarded.faults == ("protocol",):
-        return []
+    if forwarded is None:
+        return [Difference("forwarded", None, rest)]
     if any("map's regular expression changes" in unknown.reason for unknown in forwarded.unknown):
         return []
-    if not seen.upstream:
-        return [Difference("backend", forwarded.upstream and forwarded.upstream.url, seen.answer)]
-    name, raw = seen.upstream[-1]
-    found = _which(forwarded, places.get(name, name))
+    looked_up = [unknown.reason for unknown in trace.unknown if unknown.reason.endswith("looked up at run time")]
+    if looked_up and not any(".dns.test" in reason for reason in looked_up):
+        return []
+    if len(rest) != 1:
+        return [Difference("backend", forwarded.upstream and forwarded.upstream.url, rest or seen.answer)]
+    name, raw = rest[0]
+    found = [] if looked_up else _which(forwarded, places.get(name, name))
     if forwarded.upstream is not None and forwarded.upstream.tls != seen.tls_upstream:
         found.append(Difference("TLS", forwarded.upstream.tls, seen.tls_upstream))
-    found += _bytes(forwarded, raw)
+    found += _spoken(forwarded, raw)
     if outcome.location != seen.header("Location"):
         found.append(Difference("Location", outcome.location, seen.header("Location")))
     return found + _tunnel(trace, outcome, forwarded, seen)

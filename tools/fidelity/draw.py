@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from tools.fidelity import words
 from tools.fidelity.conf import Node, Raw, node, walk
+from tools.fidelity.handlers import Handlers
 from tools.fidelity.requests import draw_asks
 from tools.fidelity.sample import Sample
-from tools.fidelity.scripts import Scripts
 from tools.fidelity.values import SET_VARIABLES
 
 __all__ = ["draw_preamble", "draw_sample"]
 
 
-class Drawing(Scripts):
+class Drawing(Handlers):
     """A sample in the making."""
 
     # servers
@@ -27,15 +27,7 @@ class Drawing(Scripts):
     def server(self, defaults: set[str]) -> Node:
         """A server block."""
         dice = self.dice
-        lines: list[Node] = []
-        for address in dict.fromkeys(self.listens()):
-            extra = []
-            if address not in defaults and dice.chance(12):
-                defaults.add(address)
-                extra = ["default_server"]
-            if address.endswith("__TLS__") and dice.chance(85):
-                extra.append("ssl")
-            lines.append(node("listen", address, *extra))
+        lines = self.listens(defaults)
         if dice.chance(75):
             lines.append(node("server_name", *dice.some(words.SERVER_NAMES, 3, 1)))
         self.named = []
@@ -56,16 +48,6 @@ class Drawing(Scripts):
             lines.append(node("location", "/", block=self.location_body("", "/", 9)))
         lines += [node("location", name, block=self.location_body("@", "", 9)) for name in self.named]
         return node("server", block=lines)
-
-    def listens(self) -> list[str]:
-        """Where a server listens."""
-        dice = self.dice
-        own = "__ADDR__:__PORT__"
-        if dice.chance(87):
-            return [own]
-        if dice.chance(40):
-            return dice.some((own, "__ADDR__:__TLS__", "__ADDR__:__TLS__", "unix:__UNIX__"), 2, 1)
-        return dice.some((own, dice.pick(("*:__WILD__", "__WILD__", "0.0.0.0:__WILD__")), "__ADDR__:__WILD__"), 3, 1)
 
     # what stands at several levels
 
@@ -90,6 +72,11 @@ class Drawing(Scripts):
             lines += [node("auth_basic", dice.pick(("realm", "off"))), node("auth_basic_user_file", "__PASS__")]
         if dice.chance(3):
             lines.append(node("satisfy", dice.pick(("any", "all"))))
+        if dice.chance(1.5):
+            lines += self.real_address()
+        if self.run_time and dice.chance(25):
+            lines.append(node("resolver", "__DNS__", "ipv6=off"))
+        lines += [*self.asking(), *self.limits()]
         if dice.chance(12):
             lines += [self.error_page() for _ in range(dice.upto(2, 1))]
         return lines
@@ -161,7 +148,7 @@ class Drawing(Scripts):
             lines.append(self.limit_except())
         static_uri = modifier in ("", "=", "^~")
         if dice.chance(86):
-            lines.append(node("proxy_pass", self.url(with_uri=static_uri)))
+            lines.append(self.handler(with_uri=static_uri))
         elif dice.chance(70):
             lines.append(node("return", *self.returned()))
         if depth < 2 and modifier not in ("=", "@") and dice.chance(25):
@@ -169,6 +156,22 @@ class Drawing(Scripts):
         if dice.chance(10):
             dice.random.shuffle(lines)
         return lines
+
+    def with_subrequests(self, server: Node) -> Node:
+        """A server with the locations that its subrequests lead to; whoever asks may be at another level."""
+        names = dict.fromkeys(
+            item.args[0].partition("?")[0] for item in walk((server,)) if item.name in ("auth_request", "mirror")
+        )
+        more = [self.asked(name, self.for_subrequest()) for name in names if name != "off"]
+        return node("server", block=(*(server.block or ()), *more))
+
+    def for_subrequest(self) -> list[Node]:
+        """Settings of a location that answers subrequests."""
+        dice = self.dice
+        if dice.chance(40):
+            return []
+        script = self.script("location", 1) if dice.chance(15) else []
+        return [*script, *(self.set_header() for _ in range(dice.upto(2, 1)))]
 
     def try_files(self) -> Node:
         """A try_files; nothing it looks for is there."""
@@ -213,10 +216,10 @@ _SETTINGS: tuple[tuple[str, tuple[str, ...], float], ...] = (
     ("proxy_cache", ("cache", "cache", "off"), 3),
     ("proxy_cache_methods", ("POST",), 1),
     ("proxy_cache_convert_head", ("off",), 1),
-    ("limit_conn", (Raw("clients 1000"),), 1),
-    ("auth_request", ("/__auth", "off"), 2),
+    ("proxy_ssl_verify", ("off",), 1),
+    ("proxy_send_timeout", ("9s",), 1),
+    ("proxy_next_upstream", (Raw("error http_502"), "off"), 1),
 )
-_SCRIPT = frozenset(("rewrite", "return", "set", "if", "break"))
 _ADDRESS_RULES = (
     ("allow", "127.0.0.1"),
     ("deny", "127.0.0.2"),
@@ -253,16 +256,6 @@ def _declared() -> Node:
     return node("location", "=", "/__declared", block=lines)
 
 
-_AUTH = node("location", "=", "/__auth", block=[node("internal"), node("return", "204")])
-
-
-def _without(item: Node, name: str) -> Node:
-    """A tree without the directives of a name: a server's script would answer the subrequests of auth_request too."""
-    if item.block is None:
-        return item
-    return Node(item.name, item.args, tuple(_without(inner, name) for inner in item.block if inner.name != name))
-
-
 def draw_sample(seed: str, run_time: bool = False) -> Sample:
     """A sample.
 
@@ -273,10 +266,7 @@ def draw_sample(seed: str, run_time: bool = False) -> Sample:
     drawing = Drawing(seed, run_time)
     http = tuple(drawing.http())
     servers = drawing.servers()
-    if any(item.name in _SCRIPT for server in servers for item in server.block or ()):
-        servers = [_without(server, "auth_request") for server in servers]
-    more = [_AUTH] if any(item.name == "auth_request" for item in walk(tuple(servers))) else []
-    servers = [node("server", block=(*(server.block or ()), *more)) for server in servers]
+    servers = [drawing.with_subrequests(server) for server in servers]
     servers[0] = node("server", block=(*(servers[0].block or ()), _declared()))
     made = tuple(servers)
     return Sample(seed, http, made, draw_asks(drawing.dice, made), frozenset(drawing.needs), run_time)

@@ -6,7 +6,7 @@ import re
 
 from tools.fidelity import words
 from tools.fidelity.conf import Node, walk
-from tools.fidelity.sample import Ask
+from tools.fidelity.sample import PROXY_LINE, Ask
 from tools.fidelity.words import Dice
 from ws101.http1 import Request
 
@@ -52,6 +52,20 @@ _HOSTS = (
 )
 _LONG = ("x" * 600, "y" * 1100, "z" * 1500)
 _ODD_VALUES = ("  spaced  value  ", "\ttab\t", "", "a, b", "a,b; c", "\xe9", "x" * 300)
+_ADDRESSES = (
+    "1.1.1.1",
+    "2.2.2.2, 3.3.3.3",
+    "2.2.2.2, 127.0.0.1",
+    "2.2.2.2,1.1.1.1,  127.0.0.2",
+    "127.0.0.2, 127.0.0.1",
+    "9.9.9.9:80",
+    "[::1]:80",
+    "::1",
+    "x, 2.2.2.2",
+    "2.2.2.2, x",
+    "2.2.2.2 ,",
+    "",
+)
 _COOKIES = (
     "a=1",
     "a; a=5",
@@ -71,7 +85,7 @@ _COOKIES = (
 def draw_asks(dice: Dice, servers: tuple[Node, ...], most: int = 9) -> tuple[Ask, ...]:
     """A few requests for a configuration."""
     names = [item.args[-1] for item in walk(servers) if item.name == "location"]
-    paths = [words.EXAMPLES.get(name, name) for name in names if name != "/__declared"]
+    paths = [words.EXAMPLES.get(name, name) for name in names if not name.startswith("/__")]
     hosts = [name for item in walk(servers) if item.name == "server_name" for name in item.args]
     listens = [item.args for item in walk(servers) if item.name == "listen"]
     ports = sorted({place for args in listens for place in _PLACES if place in args[0]} | _asked_by_name(listens))
@@ -85,12 +99,13 @@ def _asked_by_name(listens: list[tuple[str, ...]]) -> set[str]:
 def _ask(dice: Dice, ports: list[str], listens: list[tuple[str, ...]], request: Request, hosts: list[str]) -> Ask:
     to = dice.pick(ports) if ports else "__PORT__"
     client = "127.0.0.2" if dice.chance(6) else "127.0.0.1"
-    if to != "__TLS__":
-        return Ask(request, to, client)
-    speaks = any("ssl" in args for args in listens if to in args[0])
-    tls = dice.chance(85) if speaks else False
+    flags = {flag for args in listens if to in args[0] for flag in args[1:]}
+    behind = dice.pick(("192.0.2.7", "1.1.1.1", "10.9.8.7")) if "proxy_protocol" in flags else ""
+    first = PROXY_LINE.format(behind) if behind else ""
+    tls = to == "__TLS__" and "ssl" in flags and dice.chance(85)
     names = [name for name in (*(n.lstrip("*.") for n in hosts), "x.test", "a.y.test") if _NAME.fullmatch(name)]
-    return Ask(request, to, client, tls, dice.pick(names) if tls and dice.chance(75) else None)
+    sni = dice.pick(names) if tls and dice.chance(75) else None
+    return Ask(request, to, client, tls, sni, first)
 
 
 def _request(dice: Dice, paths: list[str], hosts: list[str]) -> Request:
@@ -170,8 +185,8 @@ def _headers(dice: Dice, hosts: list[str]) -> list[tuple[str, str]]:
 def _field_value(dice: Dice, name: str) -> str:
     if name == "Cookie":
         return dice.pick(_COOKIES)
-    if name == "X-Forwarded-For":
-        return dice.pick(("1.1.1.1", "2.2.2.2, 3.3.3.3", ""))
+    if name in ("X-Forwarded-For", "X-Real-IP"):
+        return dice.pick(_ADDRESSES)
     if dice.chance(15):
         return dice.pick(_ODD_VALUES if dice.chance(90) else _LONG)
     if dice.chance(30):

@@ -10,6 +10,7 @@ from pathlib import Path
 from tools.fidelity.batch import Batch
 from tools.fidelity.compare import ASSUMED, unknown_reasons
 from tools.fidelity.draw import draw_preamble, draw_sample
+from tools.fidelity.sample import lacking
 from tools.fidelity.shrink import Judged, judge, shrink
 from tools.fidelity.wire import Wire
 from ws101.errors import NginxError
@@ -104,8 +105,8 @@ def _batch(  # noqa: PLR0917  # one batch, all that it needs
     run_time = number % _RUN_TIME_EVERY == 1
     samples = [draw_sample(f"{seed}/{build.number}/{number}/{at}", run_time) for at in range(missing)]
     for sample in samples:
-        tally.lacking.update(name for name in sample.needs if build.has_module(name) is False)
-    samples = [s for s in samples if not any(build.has_module(name) is False for name in s.needs)]
+        tally.lacking.update(lacking(build, sample.needs))
+    samples = [s for s in samples if not lacking(build, s.needs)]
     preamble = draw_preamble(f"{seed}/{build.number}/{number}")
     found: list[Judged] = []
     try:

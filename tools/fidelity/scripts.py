@@ -173,11 +173,15 @@ class Scripts(Values):
         """A proxy_pass URL."""
         dice = self.dice
         where = dice.pick(("__B0__", "__B0__", "__B1__", *self.upstreams, *self.upstreams))
+        if self.run_time and dice.chance(15):
+            return dice.pick(_LOOKED_UP)
         if dice.chance(22):
             return self.url_with_variables(where)
         if dice.chance(6):
-            return "http://unix:__SOCK__" + (dice.pick(("", ":/", ":/app", ":")) if with_uri else "")
-        scheme = "HTTP" if dice.chance(2) else "https" if dice.chance(1) else "http"
+            return f"{dice.pick(('http', 'http', 'http', 'https'))}://unix:__SOCK__" + (
+                dice.pick(("", ":/", ":/app", ":")) if with_uri else ""
+            )
+        scheme = "HTTP" if dice.chance(2) else "https" if dice.chance(4) else "http"
         return f"{scheme}://{where}" + (dice.pick(words.PATHS) if with_uri and dice.chance(55) else "")
 
     def url_with_variables(self, where: str) -> str:
@@ -204,3 +208,14 @@ class Scripts(Values):
                 "http://$host.none",
             )
         )
+
+
+_LOOKED_UP = (
+    "http://$scheme.dns.test:__P0__",
+    "http://$request_method.dns.test:__P0__$uri",
+    "http://a.dns.test:__P1__/x/$1",
+    "http://h$server_port.dns.test:__P0__/",
+    "http://a.dns.test:__P0__$is_args$args",
+    "https://a.dns.test:__P0__$arg_none",
+)
+"""URLs with a name that the harness's name server knows, if there is a resolver."""

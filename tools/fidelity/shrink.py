@@ -107,7 +107,10 @@ def _alone(
 
 def _smaller(sample: Sample) -> Iterator[Sample]:
     for servers in smaller(sample.servers):
-        yield replace(sample, servers=servers)
+        ask = sample.asks[0]
+        if ask.first and "proxy_protocol;" not in render(servers) and "proxy_protocol " not in render(servers):
+            ask = replace(ask, first="")
+        yield replace(sample, servers=servers, asks=(ask,))
     for http in smaller(sample.http):
         yield replace(sample, http=http)
     for ask in _smaller_asks(sample.asks[0]):

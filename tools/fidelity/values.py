@@ -103,10 +103,16 @@ class Values:
         self.needs.add("http_geo")
         name = "g0__N__"
         lines = [node("default", "D")] if dice.chance(70) else []
-        nets = ("127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32")
+        if dice.chance(15):
+            lines.insert(0, node("ranges"))
+            nets = ["127.0.0.0-127.0.0.1", "127.0.0.2-127.0.0.9", "1.0.0.0-3.0.0.0", "10.0.0.0-10.255.255.255"]
+        else:
+            nets = ["127.0.0.0/8", "127.0.0.1", "127.0.0.0/31", "10.0.0.0/8", "0.0.0.0/0", "127.0.0.2/32", "1.1.1.1"]
+            lines += [node("delete", "127.0.0.1")] if dice.chance(20) else []
         lines += [node(net, dice.pick(("L", "M", "N"))) for net in dice.some(nets, 4, 1)]
-        if dice.chance(20):
-            lines.append(node("delete", "127.0.0.1"))
+        if dice.chance(25):
+            lines += [node("proxy", net) for net in dice.some(("127.0.0.0/8", "127.0.0.1", "1.1.1.1"), 2, 1)]
+            lines += [node("proxy_recursive")] if dice.chance(50) else []
         self.maps.append(name)
         source = [] if dice.chance(60) else [f"${dice.pick(('arg_a', 'http_x_a', 'remote_addr'))}"]
         return node("geo", *source, f"${name}", block=lines)
@@ -122,24 +128,54 @@ class Values:
         return node("split_clients", source, f"${name}", block=lines)
 
     def upstream(self, name: str) -> Node:
-        """An upstream block."""
+        """An upstream block: one or more peers, with every way to choose among them."""
         dice = self.dice
-        lines = [node("server", dice.pick(("__B0__", "__B1__")))]
+        method = dice.pick(_METHODS) if dice.chance(25) else ()
+        lines = [node("server", dice.pick(("__B0__", "__B1__")), *(dice.some(_OF_PEERS, 2) if dice.chance(25) else ()))]
         if dice.chance(30):
-            lines.append(node("server", "__B2__", *dice.some(("backup", "weight=2", "max_fails=0"), 1)))
+            backup = ("backup",) if method[:1] in ((), ("least_conn",)) else ()
+            lines.append(node("server", "__B2__", *dice.some((*backup, *_OF_PEERS), 1)))
         if dice.chance(10):
             lines.append(node("server", "__B1__" if lines[0].args[0] == "__B0__" else "__B0__", "down"))
         if dice.chance(15):
             lines.append(node("server", "unix:__SOCK__"))
-        if dice.chance(15):
-            lines.insert(0, node(*dice.pick((("ip_hash",), ("least_conn",), ("hash", "$uri"), ("random",)))))
-            lines = [n for n in lines if "backup" not in n.args]
+        if dice.chance(4):
+            lines = [node("server", line.args[0], "down") for line in lines]
+        if method[:1] == ("sticky",):
+            self.needs.add("1.29.6")
+        lines = [node(*method), *lines] if method else lines
         if dice.chance(10):
             lines.append(node("zone", name, "128k"))
+        elif self.run_time and dice.chance(20):
+            self.needs.add("1.27.3")
+            lines += [node("zone", name, "128k"), node("resolver", "__DNS__", "ipv6=off")]
+            lines.append(node("server", "peer.dns.test:__P1__", "resolve"))
         if dice.chance(30):
-            lines.append(node("keepalive", "2"))
+            lines += self.keepalive()
         self.upstreams.append(name)
         return node("upstream", name, block=lines)
+
+    def keepalive(self) -> list[Node]:
+        """Idle connections to an upstream."""
+        dice = self.dice
+        if dice.chance(15):
+            self.needs.add("1.29.7")
+            return [node("keepalive", "0")]
+        more = (("keepalive_requests", "5"), ("keepalive_timeout", "9s"), ("keepalive_time", "1h"))
+        return [node("keepalive", "2"), *(node(*pair) for pair in dice.some(more, 1))]
+
+
+_OF_PEERS = ("weight=2", "weight=5", "max_fails=0", "fail_timeout=1s", "max_conns=9")
+_METHODS: tuple[tuple[str, ...], ...] = (
+    ("ip_hash",),
+    ("least_conn",),
+    ("hash", "$uri"),
+    ("hash", "$http_x_a$args", "consistent"),
+    ("random",),
+    ("random", "two"),
+    ("random", "two", "least_conn"),
+    ("sticky", "cookie", "peer"),
+)
 
 
 def _joined(parts: list[str], dice: Dice) -> str:

@@ -20,6 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.fidelity import speech
 from ws101.lab.ports import free_ports
 from ws101.nginx.outcome import Arrival
 
@@ -31,6 +32,7 @@ _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _PATIENCE = 3.0
 _PAUSE = 0.2
+_LINGER = 0.05
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 TUNNELLED = b"<tunnelled>"
 """What a backend sends back when the byte that the client sent after its 101 arrived."""
@@ -97,14 +99,20 @@ class Wire:
         self._inbound: dict[int, _Inbound] = {}
         self._context = _with_certificate(folder)
         self._path = folder / "b.sock"
-        ports = free_ports(4)
+        ports = free_ports(5)
         self.places = {f"__B{i}__": f"127.0.0.1:{port}" for i, port in enumerate(ports[:3])}
         self.places |= {"__SOCK__": str(self._path), "__DEAD__": f"127.0.0.1:{ports[3]}"}
-        for i in range(3):
+        self.places |= {"__SUB__": f"127.0.0.1:{ports[4]}", "__P0__": str(ports[0]), "__P1__": str(ports[1])}
+        for name in ("__B0__", "__B1__", "__B2__", "__SUB__"):
             sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(("127.0.0.1", ports[i]))
-            self._listen(f"__B{i}__", sock)
+            sock.bind(("127.0.0.1", int(self.places[name].rpartition(":")[2])))
+            self._listen(name, sock)
+        self._names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._names.bind(("127.0.0.1", 0))
+        self._names.setblocking(False)
+        self._epoll.register(self._names.fileno(), select.EPOLLIN)
+        self.places["__DNS__"] = f"127.0.0.1:{self._names.getsockname()[1]}"
         unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         unix.bind(str(self._path))
         self._listen("__SOCK__", unix)
@@ -121,12 +129,19 @@ class Wire:
             sock.close()
         for inbound in self._inbound.values():
             inbound.sock.close()
+        self._names.close()
         self._epoll.close()
 
-    def ask(self, arrival: Arrival) -> Seen:
-        """Send a request and watch what comes of it."""
+    def ask(self, arrival: Arrival, first: str = "", lingers: bool = False) -> Seen:
+        """Send a request and watch what comes of it.
+
+        Args:
+            arrival: The request and its connection.
+            first: What goes ahead of it, and of TLS.
+            lingers: Whether something may reach a backend after the client has its answer.
+        """
         seen = Seen()
-        sock = _connected(arrival)
+        sock = _connected(arrival, first.encode())
         if sock is None:
             return seen
         sock.setblocking(False)
@@ -134,6 +149,7 @@ class Wire:
         try:
             sock.send(arrival.request.encode())
             self._exchange(sock, arrival.request.method == "HEAD", seen)
+            self._watch(sock, _LINGER if lingers else 0, seen)
         finally:
             self._epoll.unregister(sock.fileno())
             sock.close()
@@ -154,6 +170,8 @@ class Wire:
                     self._accept(fd)
                 elif fd in self._inbound:
                     self._serve(self._inbound[fd], seen)
+                elif fd == self._names.fileno():
+                    self._tell_names()
             if any(not i.answered for i in self._inbound.values()) or any(
                 i.switched and not i.relayed for i in self._inbound.values()
             ):
@@ -193,6 +211,11 @@ class Wire:
             return False
         return _is_complete(seen.answer, is_head)
 
+    def _tell_names(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            question, sender = self._names.recvfrom(512)
+            self._names.sendto(speech.name_answer(question), sender)
+
     def _accept(self, fd: int) -> None:
         name, listener = self._listeners[fd]
         try:
@@ -222,7 +245,7 @@ class Wire:
             inbound.sock.send(TUNNELLED)
             return
         inbound.data += data
-        if not inbound.answered and _request_is_complete(inbound.data):
+        if not inbound.answered and (speech.is_other(inbound.data) or _request_is_complete(inbound.data)):
             self._answer(inbound, seen)
 
     def _starts_tls(self, inbound: _Inbound) -> bool:
@@ -243,7 +266,12 @@ class Wire:
         inbound.answered = True
         data = bytes(inbound.data)
         del seen
-        inbound.switched = is_handshake(data)
+        if speech.is_other(data):
+            with contextlib.suppress(ConnectionError):
+                inbound.sock.send(speech.answer(data))
+                inbound.sock.shutdown(socket.SHUT_WR)
+            return
+        inbound.switched = is_handshake(data) and inbound.name != "__SUB__"
         answer = _SWITCHING if inbound.switched else _OK
         with contextlib.suppress(ConnectionError):
             inbound.sock.send(answer[:-2] if data.startswith(b"HEAD ") and not inbound.switched else answer)
@@ -262,31 +290,40 @@ class Wire:
         del self._inbound[inbound.sock.fileno()]
         inbound.sock.close()
         seen.upstream.append((inbound.name, bytes(inbound.data)))
-        seen.tls_upstream = inbound.tls
+        seen.tls_upstream = seen.tls_upstream or inbound.tls
 
-    def _drain(self, seen: Seen) -> None:
-        """Read what the backends still get until nginx ends those connections too."""
-        deadline = time.monotonic() + _PATIENCE
-        while self._inbound and time.monotonic() < deadline:
-            for fd, _ in self._epoll.poll(0.2):
+    def _watch(self, client: socket.socket | None, wait: float, seen: Seen) -> None:
+        """Serve the backends until nothing has come for so many seconds."""
+        while events := [fd for fd, _ in self._epoll.poll(wait) if client is None or fd != client.fileno()]:
+            for fd in events:
                 if fd in self._inbound:
                     self._serve(self._inbound[fd], seen)
                 elif fd in self._listeners:
                     self._accept(fd)
+                elif fd == self._names.fileno():
+                    self._tell_names()
+
+    def _drain(self, seen: Seen) -> None:
+        """Read what the backends still get until nginx ends those connections too."""
+        deadline = time.monotonic() + _PATIENCE
+        self._watch(None, 0, seen)
+        while self._inbound and time.monotonic() < deadline:
+            self._watch(None, 0.2, seen)
         for inbound in list(self._inbound.values()):
             self._finish(inbound, seen)
 
 
-def _connected(arrival: Arrival) -> socket.socket | None:
+def _connected(arrival: Arrival, first: bytes) -> socket.socket | None:
     """A connection to nginx; None if nothing listens there or TLS is not spoken."""
     if arrival.unix is not None:
-        return _unix(arrival.unix)
+        return _unix(arrival.unix, first)
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     try:
         if arrival.client != "127.0.0.1":
             sock.bind((arrival.client, 0))
         sock.connect((arrival.address, arrival.port))
+        sock.sendall(first)
         return _TLS.wrap_socket(sock, server_hostname=arrival.sni) if arrival.tls else sock
     except (ConnectionError, ssl.SSLError):
         sock.close()
@@ -316,10 +353,11 @@ def _with_certificate(folder: Path) -> ssl.SSLContext | None:
     return context
 
 
-def _unix(path: str) -> socket.socket | None:
+def _unix(path: str, first: bytes) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.connect(path)
+        sock.sendall(first)
     except OSError:
         sock.close()
         return None

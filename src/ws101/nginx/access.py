@@ -6,17 +6,24 @@ What a scope asks is gathered once; where it asks nothing, every request passes 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Callable
 
 from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
-from ws101.nginx.inherit import Setting, effective
+from ws101.nginx.inherit import Setting, effective, effective_all, is_on
+from ws101.nginx.outcome import Outcome, Trace
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.templates import Template, parse_template
 from ws101.nginx.variables import evaluate
 from ws101.text import lower
 
-__all__ = ["Denied", "check_access"]
+__all__ = ["Denied", "check_access", "mirrored", "run_subrequest"]
 
+Run = Callable[[State, str], Outcome]
+"""Takes a request from a step to its outcome."""
+
+
+_REFUSALS = frozenset((401, 403))
 _THIRD_PARTY_GATES = {
     "access_by_lua_block": "Lua",
     "access_by_lua_file": "Lua",
@@ -63,22 +70,29 @@ class _Gate:
     unread: Unknown | None
 
 
-def check_access(state: State) -> Denied | None:
-    """Run the access checks in nginx's order; what only run time knows is noted and taken as passed."""
+def check_access(state: State, run: Run) -> Denied | None:
+    """Run the access checks in nginx's order; what only run time knows is noted and taken as passed.
+
+    Args:
+        state: The request.
+        run: What takes a subrequest to its outcome.
+    """
     gate = _gate(state.scope)
     if gate is None:
         return None
     for name, origin in gate.counted:
         state.decide("access", "counted", f"{name} may refuse it with 503", origin)
+    if state.is_subrequest:
+        return None
     for unknown in gate.run_time:
         state.wonder(unknown)
     if gate.unread is not None:
         raise Unanswerable(gate.unread)
     denied: Denied | None = None
     for check in (_by_address, _by_password, _by_subrequest):
-        verdict = check(state, gate)
+        verdict = check(state, gate, run)
         if isinstance(verdict, Denied):
-            if not gate.any_passes:
+            if not gate.any_passes or verdict.status not in _REFUSALS:
                 return verdict
             denied = verdict if denied is None or verdict.status == 401 or denied.status != 401 else denied
         elif verdict and gate.any_passes:
@@ -134,7 +148,7 @@ def _third_parties(scope: Scope) -> tuple[Unknown, ...]:
     return tuple(found)
 
 
-def _by_address(state: State, gate: _Gate) -> Denied | bool:
+def _by_address(state: State, gate: _Gate, _run: Run) -> Denied | bool:
     """allow and deny: the first rule that matches (ngx_http_access_module)."""
     for placed in gate.rules:
         if _matches(placed, state):
@@ -150,14 +164,16 @@ def _matches(placed: Placed, state: State) -> bool:
     if rule == "all":
         return True
     if rule == "unix:":
-        return state.arrival.unix is not None
+        return state.client == "unix:"
+    if isinstance(state.client, Unknown):
+        raise Unanswerable(state.client)
     try:
-        return ipaddress.ip_address(state.arrival.client) in ipaddress.ip_network(rule, strict=False)
+        return ipaddress.ip_address(state.client) in ipaddress.ip_network(rule, strict=False)
     except ValueError:
         return False
 
 
-def _by_password(state: State, gate: _Gate) -> Denied | bool:
+def _by_password(state: State, gate: _Gate, _run: Run) -> Denied | bool:
     realm = evaluate(state, gate.realm) if gate.realm is not None else "off"
     if realm == "off":
         return False
@@ -171,9 +187,50 @@ def _by_password(state: State, gate: _Gate) -> Denied | bool:
     return True
 
 
-def _by_subrequest(state: State, gate: _Gate) -> Denied | bool:
+def _by_subrequest(state: State, gate: _Gate, run: Run) -> Denied | bool:
+    """auth_request: 2xx lets the request pass, 401 and 403 refuse it, all else is 500."""
     if gate.subrequest is None:
         return False
-    state.decide("access", "asked", f"auth_request {gate.subrequest.text}", gate.subrequest.origin)
-    state.wonder(Unknown("what the auth_request backend answers: taken as allowed", gate.subrequest.origin))
+    origin = gate.subrequest.origin
+    state.decide("access", "asked", f"auth_request {gate.subrequest.text}", origin)
+    inner = state.subrequest(gate.subrequest.text or "", "", "GET", has_body=False)
+    outcome = run_subrequest(state, inner, run)
+    if outcome.kind == "closed":
+        return Denied(444, "the subrequest of auth_request closes the connection", origin)
+    if outcome.kind == "static" or (outcome.kind == "unknown" and outcome.status is None):
+        raise Unanswerable(Unknown("whether auth_request lets it pass: its answer is not known", origin))
+    if outcome.status is None:
+        state.wonder(Unknown("what the auth_request backend answers: taken as allowed", origin))
+        return True
+    if outcome.status in _REFUSALS:
+        return Denied(outcome.status, f"auth_request got {outcome.status}", origin)
+    if not 200 <= outcome.status < 300:
+        return Denied(500, f"auth request unexpected status: {outcome.status}", origin)
     return True
+
+
+def run_subrequest(state: State, inner: State, run: Run) -> Outcome:
+    """Run a subrequest and note what came of it."""
+    outcome = run(inner, "server_rewrite")
+    state.subrequests.append(Trace(state.arrival, tuple(inner.steps), outcome, tuple(inner.unknown)))
+    return outcome
+
+
+def mirrored(state: State, body_too_long: Callable[[State], bool]) -> Denied | None:
+    """Make the copies of ``mirror`` (nginx: ngx_http_mirror_module); a body that is copied is read first."""
+    if state.is_subrequest or not state.config.uses("mirror"):
+        return None
+    copies = effective_all(state.scope, "mirror")
+    if isinstance(copies, Unknown):
+        raise Unanswerable(copies)
+    if not copies or any(placed.args[:1] == ("off",) for placed in copies):
+        return None
+    with_body = is_on(effective(state.scope, "mirror_request_body"), True) is True
+    if with_body:
+        if body_too_long(state):
+            return Denied(413, "client intended to send too large chunked body", copies[0])
+        state.body_was_read = True
+    for placed in copies:
+        state.decide("content", "copied", f"mirror {placed.args[0]}", placed)
+        state.copies.append(state.subrequest(placed.args[0], state.args, state.method, has_body=with_body))
+    return None

@@ -29,7 +29,7 @@ def kept_of_too_long(state: State) -> int | None:
 
     None if it does not exceed it.  A chunked body shows its length only when it is read.
     """
-    if not state.received.chunked or state.discarded:
+    if not state.received.chunked or state.discarded or state.is_subrequest or state.body_was_read:
         return None
     limit, _ = body_limit(state.scope)
     counted = 0
@@ -43,7 +43,10 @@ def kept_of_too_long(state: State) -> int | None:
 def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     """The body that goes upstream; None if a part of it is unknown.  Notes its length in the state."""
     received, body = state.received, state.arrival.request.body
-    if received.chunked and not state.discarded and not _passes_as_it_comes(plan):
+    if state.is_subrequest and not state.has_body and plan.body is None:
+        state.body_length = received.content_length
+        return ""
+    if received.chunked and not state.discarded and (state.body_was_read or not _passes_as_it_comes(plan)):
         body = "".join(_chunks(body))
         state.read_length = len(body)
     if plan.body is not None:

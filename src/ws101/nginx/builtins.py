@@ -103,7 +103,9 @@ def _content_length(state: State) -> Value:
 
 
 def _bytes_sent(state: State) -> Value:
-    """Nothing yet, unless "100 Continue" went out."""
+    """Nothing yet, unless "100 Continue" went out, or the answer, while a copy is made."""
+    if state.is_subrequest:
+        return Unknown("how much of the answer has been sent")
     if _header(state, "expect") is None:
         return "0"
     return Unknown("whether 100 Continue has been sent")
@@ -148,7 +150,7 @@ def _past(line: str, at: int, char: str) -> int:
 
 def _forwarded_for(state: State) -> Value:
     values = [v for n, v in state.received.headers if lower(n) == "x-forwarded-for"]
-    return ", ".join((*values, state.arrival.client))
+    return state.client if isinstance(state.client, Unknown) else ", ".join((*values, state.client))
 
 
 def _remote_user(state: State) -> Value:
@@ -197,10 +199,12 @@ def _request_port(state: State) -> Value:
 
 
 def _binary_address(state: State) -> Value:
+    if isinstance(state.client, Unknown):
+        return state.client
     try:
-        return ipaddress.ip_address(state.arrival.client).packed.decode("latin-1")
+        return ipaddress.ip_address(state.client).packed.decode("latin-1")
     except ValueError:
-        return state.arrival.client
+        return state.client
 
 
 def _request_body(state: State) -> Value:
@@ -232,12 +236,12 @@ BUILTINS: dict[str, Callable[[State], Value]] = {
     "proxy_port": lambda s: s.proxy_port,
     "query_string": lambda s: s.args,
     "realip_remote_addr": lambda s: s.arrival.client,
-    "remote_addr": lambda s: s.arrival.client,
+    "remote_addr": lambda s: s.client,
     "remote_user": _remote_user,
     "request": _request_line,
     "request_body": _request_body,
     "request_filename": _request_filename,
-    "request_method": lambda s: s.method,
+    "request_method": lambda s: s.main_method or s.method,
     "request_port": _request_port,
     "request_uri": lambda s: s.received.target,
     "scheme": lambda s: "https" if s.arrival.tls else "http",

@@ -7,6 +7,8 @@ runs through the plan.
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from functools import lru_cache
 
 from ws101.http1 import Request
@@ -26,6 +28,7 @@ from ws101.text import lower
 __all__ = ["BadGateway", "forwarded"]
 
 _SENT = frozenset(("set", "default", "passed"))
+_ENCRYPTED = frozenset(("grpcs", "suwsgi"))
 _key = lru_cache(maxsize=4096)(lower)
 """A field's name to look it up by; the same few names come again and again."""
 
@@ -52,7 +55,7 @@ def forwarded(state: State) -> Forwarded:
     if plan is None:
         raise BadGateway(500, "no upstream configuration", state.handler)
     if plan.handler.name != "proxy_pass":
-        return _other_protocol(plan)
+        return _other_protocol(state, plan)
     url = _url(state, plan)
     state.proxy_host, state.proxy_port = url.host_header, url.port_text
     kept = kept_of_too_long(state)
@@ -61,7 +64,12 @@ def forwarded(state: State) -> Forwarded:
         raise BadGateway(413, "client intended to send too large chunked body", body_limit(state.scope)[1])
     upstream = plan.upstream or locate(state.config, state.build, url, plan.handler)
     made = _made(state, plan, url, upstream, cached)
+    for peer in upstream.peers if upstream.block is not None else ():
+        if peer.origin is not None and "resolve" in peer.origin.args:
+            state.wonder(Unknown(f'"{peer.address}" is looked up at run time', peer.origin))
     _needs_resolver(state, plan, url, made)
+    if upstream.block is not None and not upstream.block.opaque and all(peer.down for peer in upstream.peers):
+        raise BadGateway(502, f'no live upstreams in "{upstream.name}"', upstream.block.opener)
     return made
 
 
@@ -134,9 +142,15 @@ def _method(state: State, plan: Plan, cached: bool, unknown: list[Unknown]) -> s
     return method
 
 
-def _other_protocol(plan: Plan) -> Forwarded:
+def _other_protocol(state: State, plan: Plan) -> Forwarded:
     """fastcgi, uwsgi, scgi, grpc, memcached: no HTTP/1 request reaches the backend."""
     upstream = Upstream(plan.template.literal)
+    if plan.template.is_literal:
+        scheme, separator, rest = plan.template.literal.rpartition("://")
+        with contextlib.suppress(UrlError):
+            url = parse_proxy_url(f"http://{rest}")
+            found = locate(state.config, state.build, url, plan.handler)
+            upstream = replace(found, name=rest, tls=separator != "" and scheme in _ENCRYPTED)
     timeout, origin = plan.idle_timeout, plan.idle_origin
     return Forwarded(plan.handler, upstream, None, (), False, ("protocol",), timeout, origin)
 

@@ -171,12 +171,14 @@ class Trace:
         steps: What the decisions are made of when they are asked for.
         outcome: What nginx does in the end.
         unknown: What could not be known, and why.
+        subrequests: What auth_request and mirror ask on the way, in order.
     """
 
     arrival: Arrival
     steps: tuple[Step, ...]
     outcome: Outcome
     unknown: tuple[Unknown, ...] = ()
+    subrequests: tuple[Trace, ...] = ()
     _made: list[Decision] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property

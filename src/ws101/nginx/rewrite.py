@@ -57,8 +57,14 @@ def own_handler(scope: Scope) -> Placed | None:
     """The directive directly in a scope that hands requests to a backend."""
     memo = scope.memo
     if "handler" not in memo:
-        memo["handler"] = next((scope.all(name)[0] for name in HANDLERS if name in scope.index), None)
+        found = [scope.all(name)[0] for name in HANDLERS if name in scope.index]
+        memo["handler"] = found[0] if len(found) == 1 else _latest(scope, found)
     return memo["handler"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _latest(scope: Scope, found: list[Placed]) -> Placed | None:
+    """The one that nginx takes: each handler replaces the one before it."""
+    return next((placed for placed in reversed(tuple(scope)) if placed in found), None)
 
 
 def script(scope: Scope) -> tuple[Placed, ...]:
@@ -147,7 +153,7 @@ def _return(state: State, placed: Placed) -> Step:
     state.decide("rewrite", f"answers {status}", "return", placed)
     if not text and status >= 400:
         return True, Returned(status, None, placed)
-    state.discarded = True
+    state.discard()
     value = evaluate_text(state, text)
     if value is CAPTURE_CONFLICT:
         raise Unanswerable(Unknown(CAPTURE_CONFLICT.reason, placed))

@@ -15,8 +15,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ws101.http1 import Request
-from ws101.nginx.access import check_access
-from ws101.nginx.bodies import body_limit
+from ws101.nginx.access import check_access, mirrored, run_subrequest
+from ws101.nginx.bodies import body_limit, kept_of_too_long
 from ws101.nginx.build import Build
 from ws101.nginx.builtins import server_address, server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
@@ -25,6 +25,7 @@ from ws101.nginx.forward import BadGateway, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import Found, find_location, location_name, named_location
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
+from ws101.nginx.realip import take_real_address
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
 from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
@@ -76,7 +77,7 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         return choice.server, client_settings(choice.server, build)
 
     default = first.server if first else group.default
-    if unspoken := _unspoken(group, arrival, build):
+    if unspoken := _unspoken(group, arrival, build, default):
         refusal = ("connection", unspoken.kind, *unspoken.why)
         return Trace(arrival, (refusal,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
     received = read_request(arrival.request, build, client_settings(default, build), choose)
@@ -87,11 +88,15 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     _note_server(state, group, chosen[-1] if chosen else first)
-    return _done(state, _run(state, _first_step(state, group)))
+    begin = _first_step(state, group, first)
+    take_real_address(state, server)
+    return _done(state, _run(state, begin))
 
 
 def _done(state: State, outcome: Outcome) -> Trace:
-    return Trace(state.arrival, tuple(state.steps), outcome, tuple(state.unknown))
+    for copied in state.copies:
+        run_subrequest(state, copied, _run)
+    return Trace(state.arrival, tuple(state.steps), outcome, tuple(state.unknown), tuple(state.subrequests))
 
 
 def _blank(request: Request) -> Received:
@@ -152,10 +157,13 @@ class _Unspoken(NamedTuple):
     why: tuple[str, Placed | None]
 
 
-def _unspoken(group: Group, arrival: Arrival, build: Build) -> _Unspoken | None:
-    """What goes wrong before HTTP/1: TLS to a listener without it, HTTP/2 alone without TLS."""
+def _unspoken(group: Group, arrival: Arrival, build: Build, server: Scope) -> _Unspoken | None:
+    """What goes wrong before HTTP/1: TLS to a listener or a server without it, HTTP/2 alone without TLS."""
     if arrival.tls and not group.ssl:
         return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", _first_listen(group)))
+    rejects = effective(server, "ssl_reject_handshake")
+    if arrival.tls and is_on(rejects, False) is True:
+        return _Unspoken("closed", None, ("the server rejects TLS handshakes", rejects.origin))
     if group.http2 and not group.ssl and not build.does("h2_listener_serves_http1"):
         why = "this version serves only HTTP/2 on a cleartext http2 listener"
         return _Unspoken("closed", None, (why, _first_listen(group)))
@@ -166,10 +174,11 @@ def _first_listen(group: Group) -> Placed | None:
     return group.listens[0] if group.listens else None
 
 
-def _first_step(state: State, group: Group) -> str:
+def _first_step(state: State, group: Group, by_sni: Choice | None) -> str:
     """The step after the request was read; notes what the connection leaves open."""
     if group.proxy_protocol:
-        state.decide("connection", "closed", "the listener expects the PROXY protocol", group.listens[0])
+        state.decide("connection", "PROXY protocol", "the listener expects it first", group.listens[0])
+        state.behind_proxy = True
         state.wonder(
             Unknown("whether a load balancer in front sends the PROXY protocol: taken as yes", group.listens[0])
         )
@@ -179,7 +188,8 @@ def _first_step(state: State, group: Group) -> str:
     verify = effective(state.server, "ssl_verify_client")
     if not state.arrival.tls or verify.text is None or lower(verify.text) == "off":
         return "server_rewrite"
-    if state.arrival.sni and lower(state.arrival.sni) != state.received.host:
+    named = by_sni is not None and by_sni.origin is not None and by_sni.origin.name == "server_name"
+    if named and state.received.host and lower(state.arrival.sni or "") != state.received.host:
         why = "the host is another than TLS was asked for, and clients are verified"
         state.decide("request", "421", why, verify.origin)
         return "misdirected"
@@ -258,7 +268,7 @@ def _too_large(state: State) -> bool:
     if limit is None or length <= limit:
         return False
     state.decide("access", "413", "client intended to send too large body", origin)
-    state.discarded = True
+    state.discard()
     return True
 
 
@@ -278,14 +288,15 @@ def _location_rewrite(state: State) -> Next:
 
 
 def _access(state: State) -> Next:
-    denied = check_access(state)
+    take_real_address(state, state.scope)
+    denied = check_access(state, _run)
     return _finish(state, denied.status) if denied else "try_files"
 
 
 def _try_files(state: State) -> Next:
     placed = state.scope.first("try_files")
     if placed is None or len(placed.args) < 2:
-        return "content"
+        return "mirror"
     *names, fallback = placed.args
     for name in names:
         shown = evaluate_text(state, name)
@@ -302,6 +313,18 @@ def _try_files(state: State) -> Next:
         raise Unanswerable(target)
     state.fell_back_to = split_args(target)[0]
     return _jump(state, target)
+
+
+def _mirror(state: State) -> Next:
+    denied = mirrored(state, _chunks_too_long)
+    return _finish(state, denied.status) if denied else "content"
+
+
+def _chunks_too_long(state: State) -> bool:
+    kept = kept_of_too_long(state)
+    if kept is not None:
+        state.discarded, state.read_length = True, kept
+    return kept is not None
 
 
 def _jump(state: State, target: str) -> Next:
@@ -458,6 +481,7 @@ _STEPS: dict[str, Callable[[State], Next]] = {
     "location_rewrite": _location_rewrite,
     "access": _access,
     "try_files": _try_files,
+    "mirror": _mirror,
     "content": _content,
 }
 

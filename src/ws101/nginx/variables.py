@@ -14,9 +14,11 @@ from typing import NamedTuple
 from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME, is_cacheable
 from ws101.nginx.config import Config, Placed, Unknown
 from ws101.nginx.maps import GeoTable, MapTable, SplitClients, geo_tables, map_tables, split_tables
+from ws101.nginx.realip import forwarded_address
 from ws101.nginx.regex import Match, Undecided
 from ws101.nginx.state import State
 from ws101.nginx.templates import Template, Variable, parse_template
+from ws101.text import lower
 
 __all__ = ["CAPTURE_CONFLICT", "declared_variables", "evaluate", "evaluate_text", "remember_captures", "variable"]
 
@@ -192,8 +194,14 @@ def _map_value(state: State, *, table: MapTable) -> str | Unknown:
 
 
 def _geo_value(state: State, *, table: GeoTable) -> str | Unknown:
-    source = variable(state, table.source) if table.source else state.arrival.client
-    return source if isinstance(source, Unknown) else table.lookup(source)
+    source = variable(state, table.source) if table.source else state.client
+    if isinstance(source, Unknown):
+        return source
+    said = (
+        [value for name, value in state.received.headers if lower(name) == "x-forwarded-for"] if table.proxies else ()
+    )
+    found = forwarded_address(source, said, table.proxies, table.proxy_recursive) if said else None
+    return table.lookup(found or source)
 
 
 def _split_value(state: State, *, table: SplitClients) -> str | Unknown:
