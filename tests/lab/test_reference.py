@@ -40,15 +40,12 @@ from ws101.probes.handshake import HandshakeOptions, build_request
 from ws101.rules import find_rule
 from ws101.rules.base.options import Options
 
-HEARTBEAT = 5.0
-"""Longer than the idle timeout of the fault read-timeout, which it would hide."""
-
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reference]:
     """One deployment for all; a test that breaks it puts it back."""
     folder = Folder(tmp_path_factory.mktemp("lab") / "up")
-    with Reference(folder, Wishes(port=0, heartbeat=HEARTBEAT)) as reference:
+    with Reference(folder, Wishes(port=0)) as reference:
         if IN_CI:
             assert reference.record.missing == (), "in CI every backend has to run (see .ci/run)"
         yield reference
@@ -280,7 +277,7 @@ def test_each_fault_shows_is_named_and_is_mended_as_its_table_says(
     options = {"unsafe": ("--unsafe",), "select": ("--unsafe", "--select", fault.name)}.get(fault.mending, ())
     if options:
         assert fix(lab) == 1, "what changes other requests is not done unasked"
-        assert f"lab fix {' '.join(options)}" in capsys.readouterr().out
+        assert f"ws101 lab fix {' '.join(options)} --dir " in capsys.readouterr().out
     code = fix(lab, *options)
     said = capsys.readouterr().out
     assert fault.name in said, said

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -21,7 +22,7 @@ from ws101.host.binary import read_binary
 from ws101.host.process import compiled, master_of
 from ws101.host.target import Target
 from ws101.lab.faults import FAULTS, Fault, broken_files, faults_for
-from ws101.lab.folder import Child, Folder, Record
+from ws101.lab.folder import Child, Folder, Record, default_folder
 from ws101.lab.ports import LOOPBACK
 from ws101.lab.reference import Reference, Wishes, plan_of
 from ws101.lab.seeing import Client
@@ -32,12 +33,9 @@ from ws101.text import printable
 
 __all__ = ["client_of", "keep", "overview", "repair", "show_broken", "show_faults", "start_detached"]
 
-_MENDING = {
-    "fix": "ws101 lab fix",
-    "unsafe": "ws101 lab fix --unsafe",
-    "select": "ws101 lab fix --unsafe --select NAME",
-    "advice": "advice, no fix",
-}
+_MENDING = {"fix": "fix", "unsafe": "fix --unsafe", "select": "fix --unsafe --select NAME", "advice": "fix"}
+"""What is typed behind ``ws101 lab`` to have a fault repaired, or explained."""
+
 _TICK = 0.5
 _DETACHED_TIMEOUT = 240.0
 
@@ -55,7 +53,7 @@ def keep(folder: Folder, wishes: Wishes, console: Console) -> int:
     try:
         with Reference(folder, wishes, lambda step: _say(progress, step)) as lab:
             overview(folder, lab.record, console)
-            console.write(_next_steps(console.style, lab.record))
+            console.write(_next_steps(folder, lab.record, console.style))
             while True:
                 time.sleep(_TICK)
                 for sentence in lab.mend():
@@ -93,7 +91,7 @@ def start_detached(folder: Folder, wishes: Wishes, console: Console) -> int:
             record = folder.read()
             if record is not None and record.ready and record.keeper.pid == process.pid:
                 overview(folder, record, console)
-                console.write(_next_steps(console.style, record, detached=True))
+                console.write(_next_steps(folder, record, console.style, detached=True))
                 process.returncode = 0  # it is meant to outlive us, and subprocess would warn of that
                 return 0
             time.sleep(0.05)
@@ -135,16 +133,27 @@ def _named(children: tuple[Child, ...]) -> str:
     return ", ".join(f"{child.name} {child.pid}" for child in children)
 
 
-def _next_steps(style: Style, record: Record, *, detached: bool = False) -> str:
-    url = f"wss://{HOST}:{record.port}/ws"
+def _typed(folder: Folder, words: str) -> str:
+    """A subcommand as it is typed for this folder."""
+    return f"ws101 lab {words}" + ("" if folder.path == default_folder() else f" --dir {shlex.quote(str(folder.path))}")
+
+
+def _rows(rows: Iterable[tuple[str, str]], style: Style) -> Iterator[str]:
+    """Commands and what they do, in two columns."""
+    rows = tuple(rows)
+    width = max(len(line) for line, _ in rows) + 3
+    return (f"  {style.paint('code', line)}{' ' * (width - len(line))}{what}" for line, what in rows)
+
+
+def _next_steps(folder: Folder, record: Record, style: Style, *, detached: bool = False) -> str:
     rows = [
-        ("ws101 lab list", "the faults that it can have"),
-        ("ws101 lab break missing-upgrade-header", "break it"),
-        (f"ws101 {url} -k", "why does it fail?"),
-        ("ws101 lab fix", "let the doctor repair it"),
+        (_typed(folder, "list"), "the faults that it can have"),
+        (_typed(folder, "break missing-upgrade-header"), "break it"),
+        (f"ws101 wss://{HOST}:{record.port}/ws -k", "why does it fail?"),
+        (_typed(folder, "fix"), "let the doctor repair it"),
     ]
-    rows += [("ws101 lab down", "stop it")] if detached else []
-    lines = [f"  {style.paint('code', line)}{' ' * (42 - len(line))}{what}" for line, what in rows]
+    rows += [(_typed(folder, "down"), "stop it")] if detached else []
+    lines = _rows(rows, style)
     head = "\nNow:" if detached else "\nIn another terminal:"
     return "\n".join([head, *lines, *([] if detached else ["\nCtrl-C stops it."])])
 
@@ -196,14 +205,20 @@ def show_broken(folder: Folder, record: Record, fault: Fault, refusal: str, cons
         console.write("  Sockets that are open stay with the old workers: reload the page to see it.")
     url = client.url(fault.path)
     console.write("")
-    rows = [(f"ws101 '{url}' -k" if "?" in url else f"ws101 {url} -k", "why?")]
-    rows += [(f"ws101 rule {fault.name}", "the page of the rule"), (_repair(fault), "repair it")]
-    for line, what in [*rows, ("ws101 lab reset", "put the good configuration back")]:
-        console.write(f"  {style.paint('code', line)}{' ' * max(2, 48 - len(line))}{what}")
+    rows = [(f"ws101 {shlex.quote(url)} -k", "why?"), (f"ws101 rule {fault.name}", "the page of the rule")]
+    rows += [
+        (_typed(folder, _repair(fault)), _PROMISE[fault.mending == "advice"]),
+        (_typed(folder, "reset"), "put the good configuration back"),
+    ]
+    for line in _rows(rows, style):
+        console.write(line)
+
+
+_PROMISE = ("repair it", "what the doctor says of it")
 
 
 def _repair(fault: Fault) -> str:
-    return "ws101 lab fix" if fault.mending == "advice" else _MENDING[fault.mending].replace("NAME", fault.name)
+    return _MENDING[fault.mending].replace("NAME", fault.name)
 
 
 def _diff(fault: Fault, record: Record) -> Iterator[str]:
@@ -238,11 +253,12 @@ def repair(
     if seen.works and not refusal:
         folder.fault = ""
         console.write(f"{style.paint('good', style.glyph('tick'))} {url}: {seen.text}")
-        console.write(f"  to take it back: WS101_STATE={folder.state} ws101 undo; ws101 lab reset puts everything back")
+        undo = f"WS101_STATE={shlex.quote(str(folder.state))} ws101 undo"
+        console.write(f"  to take it back here: {undo}; {_typed(folder, 'reset')} puts everything back")
         return 0
-    why = f"nginx refuses the configuration: {refusal}" if refusal else seen.text
+    why = f"nginx refuses the configuration: {refusal.replace(f'{folder.nginx}/', '')}" if refusal else seen.text
     console.write(f"{style.paint('error', 'it still fails')}: {printable(why, limit=300)}")
-    for line in _advice(fault, unsafe=unsafe, select=select):
+    for line in _advice(folder, fault, unsafe=unsafe, select=select):
         console.write(f"  {style.paint('good', 'help')}: {line}")
     return 1
 
@@ -256,13 +272,13 @@ def refusal_of(folder: Folder, record: Record) -> str:
     return Target.of(master, compiled(read_binary(record.binary).version_text)).accepts(str(conf))
 
 
-def _advice(fault: Fault | None, *, unsafe: bool, select: tuple[str, ...]) -> Iterator[str]:
+def _advice(folder: Folder, fault: Fault | None, *, unsafe: bool, select: tuple[str, ...]) -> Iterator[str]:
     """What may be tried next."""
     if fault is not None and fault.mending in {"unsafe", "select"} and not (unsafe and select):
-        yield f"{_repair(fault)} applies the fix that changes other requests too"
+        yield f"{_typed(folder, _repair(fault))} applies the fix that changes other requests too"
     elif fault is not None and fault.mending == "advice":
         yield f"no edit can be sure of what you mean: do what the diagnosis says in {SITE}, reload, or"
-    yield "ws101 lab reset puts the good configuration back"
+    yield f"{_typed(folder, 'reset')} puts the good configuration back"
 
 
 @contextmanager
