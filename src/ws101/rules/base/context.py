@@ -132,7 +132,7 @@ class Shared:
 
 
 class Context:
-    """A configuration as one nginx version sees it.
+    """A configuration as one nginx version sees it; ``memo`` keeps what is worked out from all of it.
 
     Args:
         shared: What does not depend on the version.
@@ -142,6 +142,7 @@ class Context:
     def __init__(self, shared: Shared, build: Build) -> None:
         self.shared = shared
         self.build = build
+        self.memo: dict[str, object] = {}
         self._answers: dict[tuple[str, str], Answer] = {}
 
     @property

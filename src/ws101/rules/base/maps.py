@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from itertools import chain, count
 
 from ws101.edit import create_file
 from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME
@@ -66,7 +67,19 @@ def upgrade_value(context: Context) -> tuple[str, tuple[Edit, ...]] | None:
 
 
 def map_edit(context: Context, name: str) -> Edit | None:
-    """The edit that writes the map: a new file in a folder that ``http`` includes, else into ``http`` itself."""
+    """The edit that writes the map: a new file in a folder that ``http`` includes, else into ``http`` itself.
+
+    Every route without a map asks for the same one, and the answer takes a look at every route: it is remembered.
+    """
+    key = f"rules: map {name}"
+    if key not in context.memo:
+        context.memo[key] = _map_edit(context, name)
+    found = context.memo[key]
+    assert found is None or isinstance(found, Edit)
+    return found
+
+
+def _map_edit(context: Context, name: str) -> Edit | None:
     config, lines = context.config, map_lines(context, name)
     http = config.http
     if http is None:
@@ -88,7 +101,8 @@ def map_lines(context: Context, name: str) -> tuple[str, ...]:
 
 def _free_name(config: Config) -> str:
     taken = map_tables(config).keys() | declared_variables(config).keys()
-    return next(name for name in (*_NAMES, *(f"{_NAMES[0]}_{n}" for n in range(2, 1000))) if name not in taken)
+    names = chain(_NAMES, (f"{_NAMES[0]}_{number}" for number in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _empty_case(context: Context) -> str:
