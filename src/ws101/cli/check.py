@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,17 +104,17 @@ def _for_people(results: Results, console: Console, urls: tuple[str, ...], *, st
     return f"{text}\n{style.paint('dim', f'settings: {settings}')}" if settings else text
 
 
-def _for_programs(results: Results, output: str, code: int) -> str:
+def _for_programs(results: Results, output: str, code: int) -> str | Iterable[str]:
     """The report in a format that a program reads."""
     from ws101.host.files import name_of
-    from ws101.report.json.base import dump
+    from ws101.report.json.base import dump, pieces
     from ws101.report.places import Places
 
     about = [(item.subject, report) for item, report in results]
     if output == "json":
         from ws101.report.json.check import check
 
-        return dump(check(about))
+        return pieces(check(about))
 
     disk = next((item.disk for item, _ in results if item.disk is not None), None)
     places = Places(name_of(Path.cwd()), disk.disk_name if disk is not None else str)

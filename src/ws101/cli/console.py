@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from typing import TextIO
 
 from ws101.lazy import dataclass
@@ -46,14 +47,15 @@ class Console:
         self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self.stream.flush()
 
-    def write_data(self, text: str) -> None:
-        """Write text for programs: UTF-8 whatever the terminal's encoding, and nothing changed in it."""
+    def write_data(self, text: str | Iterable[str]) -> None:
+        """Write text for programs, whole or in pieces: UTF-8 whatever the terminal has, nothing changed in it."""
+        pieces = (text,) if isinstance(text, str) else text
         buffer = getattr(self.stream, "buffer", None)
         if buffer is None:
-            self.stream.write(text)
+            self.stream.writelines(pieces)
             return
         self.stream.flush()
-        buffer.write(text.encode("utf-8", "backslashreplace"))
+        buffer.writelines(piece.encode("utf-8", "backslashreplace") for piece in pieces)
         buffer.flush()
 
     def write_bytes(self, data: bytes) -> None:

@@ -13,15 +13,21 @@ from ws101.report.subject import Subject
 from ws101.report.texts import as_json_text, masked
 from ws101.text import Source, Span
 
-__all__ = ["Json", "dump", "finding", "fix", "headers", "nginx", "request", "span_start", "unknown"]
+__all__ = ["Json", "dump", "finding", "fix", "headers", "nginx", "pieces", "request", "span_start", "unknown"]
 
 Json = dict[str, Any]
-"""A JSON object."""
+"""A JSON object.  An iterator in it, not deeper than one level, is a list that is made while it is written."""
 
 
 def dump(report: Json) -> str:
     """The report as text, two blanks a level; what is no UTF-8 stands as a lone surrogate escape."""
-    return "".join([*_written(report, "\n"), "\n"])
+    return "".join(pieces(report))
+
+
+def pieces(report: Json) -> Iterator[str]:
+    """The same, piece by piece: that of a large configuration is never held whole."""
+    yield from _written(report, "\n")
+    yield "\n"
 
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
@@ -34,21 +40,21 @@ def _written(value: Any, line: str) -> Iterator[str]:
     As ``json.dumps`` with an indent, which takes four times as long and keeps every bracket as a piece of its own.
     """
     inner = f"{line}  "
-    if not value or not isinstance(value, dict | list | tuple):
-        yield _whole(value, line)
-    elif isinstance(value, dict):
+    if isinstance(value, dict) and value:
         between = "{"
         for key, item in value.items():
             yield f"{between}{inner}{_quoted(key)}: "
             yield from _written(item, inner)
             between = ","
         yield f"{line}}}"
-    else:
+    elif isinstance(value, list | tuple | Iterator):
         between = "["
         for item in value:
             yield f"{between}{inner}{_whole(item, inner)}"
             between = ","
-        yield f"{line}]"
+        yield f"{line}]" if between == "," else "[]"
+    else:
+        yield _whole(value, line)
 
 
 def _whole(value: Any, line: str) -> str:

@@ -26,8 +26,8 @@ def check(results: Sequence[tuple[Subject, CheckReport]]) -> Json:
         "nginx": nginx(results[0][0]),
         "files": [as_json_text(path) for subject, _ in results for path in subject.sources],
         "problems": [_problem(item, subject) for subject, report in results for item in report.problems],
-        "findings": [finding(item, subject) for subject, report in results for item in report.findings],
-        "routes": [_route(row) for _, report in results for row in report.routes],
+        "findings": (finding(item, subject) for subject, report in results for item in report.findings),
+        "routes": (_route(row) for _, report in results for row in report.routes),
         "unknown": [unknown(item) for _, report in results for item in report.unknown],
     }
 
