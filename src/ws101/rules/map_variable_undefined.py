@@ -74,25 +74,27 @@ def check(context: Context) -> Iterator[Found]:
     if context.config.fragment is not None:
         return
     users: dict[tuple[Directive, str], tuple[Placed, list[Scope]]] = {}
-    known: dict[str, tuple[str, ...]] = {}
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
     for route in context.shared.proxied:
         lines = effective_all(route.location, "proxy_set_header")
-        if not isinstance(lines, Unknown) and not any(scope.opaque for scope in route.location.outward):
+        if not isinstance(lines, Unknown):
             for placed in lines:
                 for name in _undefined(context.config, placed, known):
-                    users.setdefault((placed.directive, name), (placed, []))[1].append(route.location)
+                    if not any(scope.opaque for scope in route.location.outward):
+                        users.setdefault((placed.directive, name), (placed, []))[1].append(route.location)
     for (_, name), (placed, scopes) in users.items():
         yield _found(context, placed, name, tuple(scopes))
 
 
-def _undefined(config: Config, placed: Placed, known: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The variables of an upgrade field's value that nothing defines; ``known`` keeps them for each value."""
-    args = placed.args
-    if len(args) != 2 or "$" not in args[1] or lower(args[0]) not in ("upgrade", "connection"):
-        return ()
-    if args[1] not in known:
-        known[args[1]] = tuple(name for name in parse_template(args[1]).variables if not is_defined(config, name))
-    return known[args[1]]
+def _undefined(config: Config, placed: Placed, known: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
+    """The variables of an upgrade field's value that nothing defines; ``known`` keeps them for what is written."""
+    args = placed.directive.args
+    found = known.get(args)
+    if found is None:
+        is_upgrade = len(args) == 2 and "$" in args[1] and lower(args[0]) in ("upgrade", "connection")
+        names = parse_template(args[1]).variables if is_upgrade else ()
+        found = known[args] = tuple(name for name in names if not is_defined(config, name))
+    return found
 
 
 def _found(context: Context, placed: Placed, name: str, scopes: tuple[Scope, ...]) -> Found:

@@ -11,8 +11,6 @@ from ws101.rules.base.context import Context
 
 __all__ = ["kept_prefix", "replaced_prefix", "stripping_sibling"]
 
-_KEY = "rules: prefix"
-
 
 def _url(handler: Placed | None) -> ProxyUrl | None:
     """The URL of a proxy_pass without variables."""
@@ -28,11 +26,9 @@ def _url(handler: Placed | None) -> ProxyUrl | None:
 def _prefix(scope: Scope) -> str | None:
     """The name of a prefix location whose requests nobody rewrites."""
     location = location_of(scope)
-    if _KEY not in location.memo:
-        name = location_name(location)
-        rewritten = location.kind != "location" or location.first("rewrite") is not None
-        location.memo[_KEY] = name.name if name.modifier in ("", "^~") and not rewritten else None
-    return location.memo[_KEY]  # type: ignore[return-value]  # the memo of this key holds nothing else
+    name = location_name(location)
+    rewritten = location.kind != "location" or "rewrite" in location.index
+    return name.name if name.modifier in ("", "^~") and not rewritten else None
 
 
 def replaced_prefix(aim: Aim, forwarded: Forwarded) -> tuple[str, str] | None:
