@@ -239,7 +239,7 @@ def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], acces
 def _check_page(path: str | None) -> None:
     """Whether the page can be written, if one is wanted: said before anything is asked."""
     if path is not None:
-        from ws101.cli.page import check_target
+        from ws101.cli.reporting import check_target
 
         check_target(path)
 
@@ -247,7 +247,7 @@ def _check_page(path: str | None) -> None:
 def _write_page(path: str | None, found: Diagnosis, loaded: Loaded | None, pasted: Pasted, case: Case) -> None:
     if path is None:
         return
-    from ws101.cli.page import write_page
+    from ws101.cli.reporting import write_page
 
     subject = loaded.subject if loaded else None
     write_page(path, found, subject, case, apply_command=_command_for(found, loaded), pasted=_said(pasted))
