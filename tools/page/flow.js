@@ -321,10 +321,13 @@ const folded = () => [...document.querySelectorAll("details:not([open])")];
 let unfolded = [];
 window.addEventListener("beforeprint", () => (unfolded = folded()).forEach((item) => (item.open = true)));
 window.addEventListener("afterprint", () => unfolded.forEach((item) => (item.open = false)));
-window.addEventListener("dragenter", (event) => {
-  if ([...event.dataTransfer.types].includes("Files")) window.parent.postMessage({ dragging: true }, "*");
-});
-window.addEventListener("dragover", (event) => event.preventDefault());
+// The frame around takes what is dropped; a browser may leave out dragenter the second time.
+for (const name of ["dragenter", "dragover"]) {
+  window.addEventListener(name, (event) => {
+    event.preventDefault();
+    if ([...event.dataTransfer.types].includes("Files")) window.parent.postMessage({ dragging: true }, "*");
+  });
+}
 window.addEventListener("drop", (event) => {
   if (!event.dataTransfer.files.length) return;
   event.preventDefault();
