@@ -179,16 +179,99 @@ def test_where_no_order_is_safe_it_is_said_before_writing_and_can_be_allowed(run
     assert running.apply("--accept-gap").code == 0
 
 
-def test_a_file_that_the_copy_lacks_is_removed_but_never_through_a_symlink(running: Running) -> None:
+def test_a_file_that_the_copy_lacks_is_removed(running: Running) -> None:
     (running.copy / "conf.d/log.conf").unlink()
     done = running.apply("--format", "json")
     assert done.code == 0, done.out + done.err
     assert not (running.nginx.dir / "conf.d/log.conf").exists()
+
+
+def links(running: Running) -> dict[str, str]:
+    return {path.name: str(path.readlink()) for path in (running.nginx.dir / "sites-enabled").iterdir()}
+
+
+def test_a_site_is_disabled_by_its_symlink_and_enabled_again_by_undo(running: Running) -> None:
+    before, linked = running.contents(), links(running)
     (running.copy / "sites-enabled/site").unlink()
-    refused = running.apply()
-    assert refused.code == 2
-    assert "it is a symlink that the copy does not have" in refused.err
-    assert (running.nginx.dir / "sites-available/site").exists()
+    done = running.apply()
+    assert done.code == 0, done.out + done.err
+    path = running.nginx.dir / "sites-enabled/site"
+    assert f"diff --git {path} {path}\ndeleted file mode 120000\n--- {path}\n+++ /dev/null\n@@ -1 +0,0 @@\n" in done.out
+    assert "/page answers nothing, before 200, as is meant" in " ".join(done.err.split()), done.err
+    assert links(running) == {}
+    assert (running.nginx.dir / "sites-available/site").read_bytes() == before[
+        str(running.nginx.dir / "sites-available/site")
+    ]
+    undone = running.ws101("undo")
+    assert undone.code == 0, undone.out
+    assert running.contents() == before
+    assert links(running) == linked
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_new_site_is_enabled_by_a_new_symlink_which_stays_one(running: Running, absolute: bool) -> None:
+    (port,) = free_ports(1)
+    site = f"server {{ listen 127.0.0.1:{port}; location = /new {{ return 200 new; }} }}\n"
+    (running.copy / "sites-available/new").write_text(site)
+    target = f"{running.nginx.dir}/sites-available/new" if absolute else "../sites-available/new"
+    (running.copy / "sites-enabled/new").symlink_to(target)
+    before, linked = running.contents(), links(running)
+    done = running.apply("--format", "json")
+    assert done.code == 0, done.out + done.err
+    assert [(row["file"].rpartition("nginx/")[2], row["created"]) for row in done.json["changed"]] == [
+        ("sites-enabled/new", True),
+        ("sites-available/new", True),
+    ]
+    assert "new file mode 120000" in done.json["changed"][0]["diff"]
+    assert links(running) == linked | {"new": target}
+    assert (running.nginx.dir / "sites-available/new").read_text() == site
+    with socket.create_connection(("127.0.0.1", port)):
+        pass
+    assert "nothing to change" in running.apply().err
+    assert running.ws101("undo").code == 0
+    assert (running.contents(), links(running)) == (before, linked)
+
+
+def test_a_symlink_that_names_the_copy_itself_leads_to_the_file_in_its_place(running: Running) -> None:
+    (running.copy / "sites-available/log").write_text("# nothing\n")
+    (running.copy / "sites-enabled/log").symlink_to(running.copy / "sites-available/log")
+    assert running.apply().code == 0
+    assert links(running)["log"] == str(running.nginx.dir / "sites-available/log")
+
+
+def test_a_symlink_is_retargeted_and_a_file_is_replaced_by_one(running: Running) -> None:
+    (running.copy / "sites-available/other").write_bytes((running.copy / "sites-available/site").read_bytes())
+    (running.copy / "sites-enabled/site").unlink()
+    (running.copy / "sites-enabled/site").symlink_to("../sites-available/other")
+    (running.copy / "conf.d/log.conf").rename(running.copy / "log.conf")
+    (running.copy / "conf.d/log.conf").symlink_to("../log.conf")
+    before, linked = running.contents(), links(running)
+    done = running.apply()
+    assert done.code == 0, done.out + done.err
+    assert links(running) == {"site": "../sites-available/other"}
+    assert str((running.nginx.dir / "conf.d/log.conf").readlink()) == "../log.conf"
+    assert running.ws101("undo").code == 0
+    assert (running.contents(), links(running)) == (before, linked)
+    assert not (running.nginx.dir / "conf.d/log.conf").is_symlink()
+
+
+def test_a_symlink_that_leads_to_nothing_in_the_copy_is_refused(running: Running) -> None:
+    before = running.contents()
+    (running.copy / "sites-available/site").unlink()
+    done = running.apply()
+    assert done.code == 2
+    assert "which the copy does not have" in " ".join(done.err.split())
+    assert running.contents() == before
+
+
+def test_a_plain_file_in_the_place_of_a_symlink_changes_what_it_leads_to(running: Running) -> None:
+    text = (running.copy / "sites-available/site").read_text().replace("a page", "another page")
+    (running.copy / "sites-enabled/site").unlink()
+    (running.copy / "sites-enabled/site").write_text(text)
+    linked = links(running)
+    assert running.apply().code == 0
+    assert links(running) == linked
+    assert (running.nginx.dir / "sites-available/site").read_text() == text
 
 
 @pytest.mark.parametrize(("target", "said"), [("/etc/passwd", "leads out"), ("../../../etc/passwd", "leads out")])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +12,8 @@ from ws101.cli.console import Console
 from ws101.cli.options import header_option, nginx_options, output_options, proof_options, url_option
 
 if TYPE_CHECKING:
+    from ws101.cli.changing import Change
     from ws101.report.json.base import Json
-    from ws101.text import Source
 
 __all__ = ["command"]
 
@@ -47,8 +46,9 @@ def command(
 ) -> int:
     r"""Make the running configuration what it is in DIR, a whole copy of its folder that was changed: with proof.
 
-    Only files that nginx loads as configuration are written; one that is missing in DIR is removed.  Routes that the
-    change leaves alone must answer as before, those that it changes must deliver what their backend answers.
+    Only files that nginx loads as configuration are written; one that is missing in DIR is removed.  A symlink is made
+    or removed itself: that turns a site on or off.  Routes that the change leaves alone must answer as before, those
+    that it changes must deliver what their backend answers.
 
     \b
     Examples:
@@ -61,21 +61,21 @@ def command(
     from ws101.cli.copied import change_from, running_main
     from ws101.cli.inputs import Inputs
     from ws101.cli.requests import parse_headers
-    from ws101.cli.showing import show_texts
+    from ws101.cli.showing import differences, show_lines
     from ws101.probes.handshake import HandshakeOptions
 
     out, notes = Console.of(sys.stdout, color), Console.of(sys.stderr, color)
     loaded = Inputs(roots, nginx, nginx_version).load(main or running_main())
     change = change_from(loaded, folder)
-    texts = {path: (new or b"").decode("latin-1") for path, (_, new) in change.edits.items()}
+    diffs = differences(change.edits)
     human = output != "json"
     if human:
-        show_texts(loaded.config.sources, texts, out)
+        show_lines([line for lines in diffs.values() for line in lines], out)
     if not change.edits:
         if human:
             notes.write("nothing to change: nginx loads the same files from both")
         else:
-            _dump(out, texts, change.loaded.config.sources, None)
+            _dump(out, change, diffs, None)
         return 0
     how = ApplyOptions(
         urls,
@@ -88,12 +88,13 @@ def command(
     )
     outcome, proof = carry_out(change, how, console=notes, human=human, yes=yes)
     if not human:
-        _dump(out, texts, change.loaded.config.sources, as_json(outcome, proof, ()))
+        _dump(out, change, diffs, as_json(outcome, proof, ()))
     return exit_code(outcome, proof)
 
 
-def _dump(out: Console, texts: dict[str, str], sources: Mapping[str, Source], ending: Json | None) -> None:
+def _dump(out: Console, change: Change, diffs: dict[str, list[str]], ending: Json | None) -> None:
     from ws101.report.json.base import dump
     from ws101.report.json.fix import applied
 
-    out.write_data(dump(applied(texts, sources, ending)))
+    created = {name for name, (old, _) in change.edits.items() if old is None}
+    out.write_data(dump(applied(diffs, created, ending)))

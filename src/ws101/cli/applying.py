@@ -15,6 +15,7 @@ from ws101.cli.inputs import Loaded
 from ws101.cli.showing import show_diff
 from ws101.fix import FixResult
 from ws101.host.journal import state_folder
+from ws101.host.links import Content
 from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack, advice
 from ws101.host.proof import LiveProof, Measured, Watched
 from ws101.report.json.base import Json, dump
@@ -170,7 +171,7 @@ def as_json(outcome: Outcome, proof: LiveProof | None, digests: tuple[tuple[str,
     return apply(class_of(outcome, proof), said, steps_of(outcome), change=change, digests=digests)
 
 
-def _digests(files: Mapping[str, str | bytes | None]) -> tuple[tuple[str, str], ...]:
+def _digests(files: Mapping[str, str | Content]) -> tuple[tuple[str, str], ...]:
     """SHA-256 and name of every file that was written."""
     contents = {path: data.encode("latin-1") if isinstance(data, str) else data for path, data in files.items()}
-    return tuple((hashlib.sha256(data).hexdigest(), path) for path, data in contents.items() if data is not None)
+    return tuple((hashlib.sha256(data).hexdigest(), path) for path, data in contents.items() if isinstance(data, bytes))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
+from ws101.changes.pairing import pair_routes, pair_servers, same_text
 from ws101.cli.inputs import Loaded
 from ws101.cli.machine import Found, on_this_machine, stale_files
-from ws101.cli.writing import Changes, byte_changes, writable
+from ws101.cli.writing import byte_changes, writable
 from ws101.errors import NginxError
 from ws101.fix import FixResult
 from ws101.host.connections import connections_of
 from ws101.host.files import DiskFiles, os_path
 from ws101.host.process import compiled
-from ws101.host.proof import LiveProof, Measured, Watched, meant, watch
+from ws101.host.proof import LiveProof, Measured, Watched, gone, meant, watch
 from ws101.host.target import Target
-from ws101.host.transaction import Transaction
+from ws101.host.transaction import Changes, Transaction
 from ws101.lazy import dataclass
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
@@ -60,7 +61,7 @@ class Change:
         loaded: The configuration as it is.
         config: As it will be.
         disk: Where its files lie.
-        edits: The bytes before and afterwards, by file name.
+        edits: What is there before and afterwards, by file name.
         title: What it is, for the history.
         own: Whether it is our own fix: then no other request may be answered otherwise; else the model says which may.
     """
@@ -107,9 +108,13 @@ def get_ready(
     found = loaded.found or _running(change.disk.disk_name(loaded.config.path))
     target = _target(loaded, change.disk, options, found)
     build = loaded.builds[0]
-    watched = watch(change.config, build, changed_routes(loaded.config, change.config, build), options.urls)
+    beside = () if change.own else _touched(loaded.config, change.config)
+    aimed = changed_routes(loaded.config, change.config, build)
+    watched = watch(change.config, build, aimed, options.urls, beside=beside)
     if not change.own:
-        watched = meant(watched, loaded.config, change.config, build)
+        urls = {item.endpoint.url for item in watched}
+        lost = [item for item in gone(loaded.config, change.config, build) if item.endpoint.url not in urls]
+        watched = (*meant(watched, loaded.config, change.config, build), *lost)
     watched = tuple(replace(item, options=options.handshake) if item.aimed else item for item in watched)
     proof = LiveProof(watched, options.require_101, options.unproven, on_measured)
     digests = {path: hashlib.sha256(source.data).hexdigest() for path, source in loaded.config.sources.items()}
@@ -160,26 +165,18 @@ def _real(path: str) -> bytes:
 
 def changed_routes(old: Config, new: Config, build: Build) -> tuple[Scope, ...]:
     """The locations of the new configuration whose handshake or idle timeout differs from the old one's."""
-    before = dict(_handshakes(old, build))
-    return tuple(route.location for route in new.routes() if _differs(before, new, route, build))
+    pairs = (pair for servers in pair_servers(old, new) for pair in pair_routes(*servers))
+    found = ((pair.new, _handshake(pair.new, build), _handshake(pair.old, build)) for pair in pairs)
+    return tuple(route.location for route, now, before in found if route is not None and now not in (None, before))
 
 
-_Key = tuple[int, tuple[str, ...]]
-_Arriving = tuple[object, float | None]
+def _touched(old: Config, new: Config) -> tuple[Scope, ...]:
+    """The servers of the new configuration that say something else; all of them where none does."""
+    found = [other for one, other in pair_servers(old, new) if other and (one is None or not same_text(one, other))]
+    return tuple(found) or new.servers
 
 
-def _handshakes(config: Config, build: Build) -> Iterator[tuple[_Key, _Arriving]]:
-    for route in config.routes():
-        found = forward(route, handshake_request(), build) if route.handler is not None else None
-        if found is not None:
-            yield _key(config, route), (found.request, found.idle_timeout)
-
-
-def _differs(before: Mapping[_Key, _Arriving], config: Config, route: Route, build: Build) -> bool:
-    found = forward(route, handshake_request(), build) if route.handler is not None else None
-    return found is not None and before.get(_key(config, route)) != (found.request, found.idle_timeout)
-
-
-def _key(config: Config, route: Route) -> _Key:
-    """A route's place: which server, and the blocks around it."""
-    return config.servers.index(route.server), tuple(scope.title for scope in route.location.outward)
+def _handshake(route: Route | None, build: Build) -> tuple[object, float | None] | None:
+    """What arrives of a handshake, and how long its tunnel may be silent; None if nothing is forwarded."""
+    found = forward(route, handshake_request(), build) if route is not None and route.handler is not None else None
+    return (found.request, found.idle_timeout) if found is not None else None

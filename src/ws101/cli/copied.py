@@ -1,19 +1,27 @@
-"""A change made elsewhere: a copy of the configuration's folder, and what differs in it."""
+"""A change made elsewhere: a copy of the configuration's folder, and what differs in it.
+
+A symlink is a change of its own: one that the copy has is made, with what it leads to; one that it lacks is removed,
+and what that led to stays.  A plain file of the copy in a symlink's place changes the file behind the symlink, because
+many ways of copying follow symlinks.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
 import posixpath
+from collections.abc import Mapping
 
 from ws101.cli.changing import Change
 from ws101.cli.inputs import Loaded
 from ws101.cli.machine import on_this_machine
 from ws101.errors import InputError, UsageError
 from ws101.host.files import DiskFiles, name_of, os_path
+from ws101.host.links import Content, Link, link_at
+from ws101.host.resolving import resolve
 from ws101.host.writing import holds
 from ws101.nginx.config import Config
-from ws101.text import printable
+from ws101.text import Source, printable
 
 __all__ = ["Copy", "change_from", "running_main"]
 
@@ -53,6 +61,25 @@ class Copy(DiskFiles):
                 return here
             path = linked
         raise InputError("its symbolic links form a loop", where=printable(path))
+
+    def link(self, path: str) -> str | None:
+        """What a symlink of the copy means: a name of the original; None if there is no symlink under that name.
+
+        Raises:
+            InputError: As `disk_name`.
+        """
+        here = self._itself(path)
+        parts = here[len(self._folder) :].split("/")
+        return self._next(parts) if here.startswith(self._folder) else None
+
+    def target(self, path: str) -> str:
+        """What is written in a symlink of the copy; empty if there is none."""
+        return _target(self._itself(path)) or ""
+
+    def _itself(self, path: str) -> str:
+        """Where a name lies, the last part not followed."""
+        folder, name = posixpath.split(path)
+        return f"{self.disk_name(folder).rstrip('/')}/{name}"
 
     def read(self, path: str) -> bytes:
         """As `DiskFiles.read`; what lies in the copy is read without following any symlink."""
@@ -112,7 +139,7 @@ def change_from(loaded: Loaded, folder: str) -> Change:
         folder: The copy.
 
     Raises:
-        InputError: If it is no such copy, something in it leads out of it, or a symlink would have to be removed.
+        InputError: If it is no such copy, or something in it leads out of it.
     """
     if loaded.disk is None:
         raise InputError("this configuration was not read from files", where=loaded.subject.given)
@@ -125,28 +152,65 @@ def change_from(loaded: Loaded, folder: str) -> Change:
         )
     files = Copy(original, copy, loaded.disk)
     after = Config(files, main, inside=original)
-    names = sorted({*loaded.config.sources, *after.sources})
-    edits = {name: _edit(name, loaded, after, files) for name in names if name.startswith(original.rstrip("/") + "/")}
-    changed = {name: edit for name, edit in edits.items() if edit[0] != edit[1]}
-    for name, (_, new) in changed.items():
-        if new is None and _target(loaded.disk.disk_name(name)) is not None:
+    inside = original.rstrip("/") + "/"
+    edits = _Edits(loaded, after, files)
+    for name in sorted({*loaded.config.sources, *after.sources}):
+        if name.startswith(inside):
+            edits.add(name)
+    return Change(loaded, after, loaded.disk, edits.found, f"apply {copy}", own=False)
+
+
+class _Edits:
+    """The differences, by name; a file that has several names counts once."""
+
+    def __init__(self, loaded: Loaded, after: Config, files: Copy) -> None:
+        assert loaded.disk is not None
+        self.found: dict[str, tuple[Content, Content]] = {}
+        self._disk = loaded.disk
+        self._old = loaded.config.sources
+        self._new = after.sources
+        self._files = files
+        self._seen: set[str] = set()
+
+    def add(self, name: str) -> None:
+        """Compare what is under a name; where it is a symlink of the copy, what that leads to as well."""
+        if name in self.found:
+            return
+        disk = self._disk.disk_name(name)
+        here, wanted = link_at(disk), self._files.link(name)
+        new = self._bytes(self._files, name, self._new)
+        if wanted is not None and new is None:
             raise InputError(
-                "it is a symlink that the copy does not have; removing it would remove the file it leads to",
+                f"a symlink of the copy leads to {printable(wanted)}, which the copy does not have",
                 where=printable(name),
-                help="remove the symlink by hand (it counts at the next reload), then apply the rest",
+                help="put the file into the copy, or remove the symlink from it",
             )
-    return Change(loaded, after, loaded.disk, changed, f"apply {copy}", own=False)
+        if wanted is not None and not (here and resolve(disk) == resolve(self._disk.disk_name(wanted))):
+            old = here if here is not None else self._bytes(self._disk, name, self._old)
+            self.found[name] = (old, Link(self._text(name, wanted)))
+            self.add(wanted)
+        elif new is None and here is not None:
+            self.found[name] = (here, None)
+        else:
+            self._add_bytes(name, resolve(disk), new)
 
+    def _add_bytes(self, name: str, real: str, new: bytes | None) -> None:
+        old = self._bytes(self._disk, name, self._old)
+        if old != new and real not in self._seen:
+            self.found[name] = (old, new)
+        self._seen.add(real)
 
-def _edit(name: str, loaded: Loaded, after: Config, files: Copy) -> tuple[bytes | None, bytes | None]:
-    """The bytes before and afterwards of a file that either of them loads."""
-    assert loaded.disk is not None
-    old = loaded.config.sources.get(name)
-    new = after.sources.get(name)
-    return (
-        old.data if old is not None else _read(loaded.disk, name),
-        new.data if new is not None else _read(files, name),
-    )
+    def _text(self, name: str, wanted: str) -> str:
+        """What to write into a symlink: what the copy's says, where it leads to the same from its place here."""
+        folder = posixpath.dirname(name)
+        said = self._files.target(name)
+        disk = self._disk.disk_name(folder)
+        straight = resolve(disk) == posixpath.normpath(disk)
+        same = posixpath.normpath(posixpath.join(folder, said)) == wanted
+        return said if same and (straight or said.startswith("/")) else wanted
+
+    def _bytes(self, files: DiskFiles, name: str, sources: Mapping[str, Source]) -> bytes | None:
+        return sources[name].data if name in sources else _read(files, name)
 
 
 def _read(files: DiskFiles, name: str) -> bytes | None:

@@ -11,13 +11,13 @@ from ws101.fix import FixResult
 from ws101.host.files import DiskFiles
 from ws101.host.writing import Pending, commit, discard, prepare, put_back, refused
 
-__all__ = ["Changes", "byte_changes", "writable", "write_files"]
+__all__ = ["ByteChanges", "byte_changes", "writable", "write_files"]
 
-Changes = Mapping[str, tuple[bytes | None, bytes | None]]
-"""By file name: the bytes before (None: no such file) and afterwards (None: removed)."""
+ByteChanges = Mapping[str, tuple[bytes | None, bytes]]
+"""By file name: the bytes before (None: no such file) and afterwards."""
 
 
-def byte_changes(loaded: Loaded, result: FixResult) -> Changes:
+def byte_changes(loaded: Loaded, result: FixResult) -> ByteChanges:
     """The bytes before and afterwards, by file name."""
     sources = loaded.config.sources
     return {

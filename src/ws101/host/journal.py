@@ -4,7 +4,8 @@
 
     STATE/lock                          held while a change is made
     STATE/changes/ID/journal.jsonl      one line a step, on the disk before the step is taken
-    STATE/changes/ID/0.old 0.new ...    the bytes of every file concerned, before and after
+    STATE/changes/ID/0.old 0.new ...    the bytes of every file concerned, before and after; of a symlink
+                                        0.old.link, which holds where it points
 
 The last ``KEEP`` finished changes stay.
 
@@ -26,7 +27,8 @@ from pathlib import Path
 from typing import cast
 
 from ws101.errors import ApplyError
-from ws101.host.files import os_path
+from ws101.host.files import name_of, os_path
+from ws101.host.links import Content, Link
 from ws101.host.state import state_folder
 from ws101.lazy import dataclass
 
@@ -51,6 +53,7 @@ CLOSED = ("applied", "rolled back", "not started")
 KEEP = 50
 """How many finished changes are remembered, and can be taken back."""
 
+_LINK = ".link"
 _POLL = 0.05
 _OWN_STATE = "name a folder of your own with WS101_STATE, or take the others' rights away: chmod go-w"
 
@@ -63,7 +66,7 @@ class FileRecord:
         path: Its name as the caller knows it.
         real: The name with symlinks followed.
         sibling: The dot name beside it that holds the other version while the change is made.
-        old: SHA-256 of its bytes before, None if there was no such file.
+        old: SHA-256 of its bytes before, None if there was no such file (see ``digest`` for symlinks).
         new: SHA-256 of its bytes afterwards, None if it was removed.
         in_place: Why it is written in place; empty if it is swapped whole.
     """
@@ -176,14 +179,16 @@ class Journal:
             raise _no_state(error, self.folder) from error
         self.entries.append(entry)
 
-    def keep(self, name: str, data: bytes | None) -> None:
-        """Keep the bytes of a file under a name; it is on the disk when this returns.
+    def keep(self, name: str, data: Content) -> None:
+        """Keep the bytes of a file, or a symlink, under a name; it is on the disk when this returns.
 
         Raises:
             ApplyError: It could not be written.
         """
         if data is None:
             return
+        if isinstance(data, Link):
+            name, data = name + _LINK, os_path(data.target)
         try:
             fd = os.open(
                 self.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -196,12 +201,13 @@ class Journal:
         except OSError as error:
             raise _no_state(error, self.folder) from error
 
-    def kept(self, name: str) -> bytes | None:
-        """The bytes kept under a name, None if there are none."""
-        try:
+    def kept(self, name: str) -> Content:
+        """What was kept under a name, None if nothing was."""
+        with contextlib.suppress(FileNotFoundError):
             return (self.folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
+        with contextlib.suppress(FileNotFoundError):
+            return Link(name_of((self.folder / (name + _LINK)).read_bytes()))
+        return None
 
     def forget(self) -> None:
         """Remove the journal and what was kept; the journal goes last, so that an end in between leaves it finished."""
@@ -343,8 +349,10 @@ def new_id() -> str:
     return f"{stamp}-{now // 1000 % 10**6:06d}-{os.urandom(2).hex()}"
 
 
-def digest(data: bytes | None) -> str | None:
-    """SHA-256 in hexadecimal; None of None."""
+def digest(data: Content) -> str | None:
+    """SHA-256 in hexadecimal; of a symlink that of where it points, marked as such; None of None."""
+    if isinstance(data, Link):
+        return f"link {hashlib.sha256(os_path(data.target)).hexdigest()}"
     return None if data is None else hashlib.sha256(data).hexdigest()
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import field, replace
+from itertools import islice
 
+from ws101.changes.pairing import pair_routes, pair_servers
 from ws101.errors import Ws101Error
 from ws101.host.doctor import arrival_of, backend_address
 from ws101.host.network import Network, exchange, handshake, parse_resolve, plain
@@ -24,7 +26,7 @@ from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import ORDINARY, HandshakeOptions, build_request
 from ws101.rules.base.urls import plain_request
 
-__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "meant", "reach", "watch"]
+__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "gone", "meant", "reach", "watch"]
 
 _WILDCARD = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, never bound
 
@@ -121,7 +123,17 @@ class LiveProof:
             worse = self._got_worse(watched, now)
             if worse:
                 return Verdict(False, f"{url} got worse: {worse}")
+            proven += self._other(watched, now)
+        if not self.watched:
+            self.silent.append("nothing was measured: no URL certainly leads to a route")
         return Verdict(True, "; ".join([*proven, *self.silent]) or "every route answers as before")
+
+    def _other(self, watched: Watched, now: Measured) -> list[str]:
+        """A route whose answers are meant to change, if they did."""
+        old = self.old.get(watched.endpoint.url)
+        if watched.aimed or old is None or (old.status, old.plain) == (now.status, now.plain):
+            return []
+        return [f"{watched.endpoint.url} answers {_answer(now)}, before {_answer(old)}, as is meant"]
 
     def _shortfall(self, url: str, now: Measured) -> str:
         """Why a fixed route is not proven; empty if it is."""
@@ -164,6 +176,11 @@ class LiveProof:
         return measured
 
 
+def _answer(seen: Measured) -> str:
+    statuses = {seen.status, seen.plain} - {None}
+    return f"{seen.status or 'nothing'}" if len(statuses) < 2 else f"{seen.status} (a plain request: {seen.plain})"
+
+
 def _got_worse(old: Measured | None, now: Measured, aimed: bool) -> str:
     """What a route no longer does; empty if nothing."""
     if old is None:
@@ -178,7 +195,13 @@ def _got_worse(old: Measured | None, now: Measured, aimed: bool) -> str:
 
 
 def watch(
-    config: Config, build: Build, aimed: Iterable[Scope], urls: Iterable[str] = (), *, limit: int = 20
+    config: Config,
+    build: Build,
+    aimed: Iterable[Scope],
+    urls: Iterable[str] = (),
+    *,
+    beside: Iterable[Scope] = (),
+    limit: int = 20,
 ) -> tuple[Watched, ...]:
     """What to measure for a fix: the routes it is about, the told URLs, and the other routes of the same servers.
 
@@ -187,10 +210,11 @@ def watch(
         build: The nginx it runs on.
         aimed: The locations that the fix is about, of this configuration (see ``counterparts``).
         urls: Told by the user; a route that one of them leads to is asked with it.
+        beside: Servers whose other routes are measured too.
         limit: How many routes besides the aimed ones.
     """
     wanted = set(aimed)
-    servers = {scope.server for scope in wanted}
+    servers = {scope.server for scope in wanted} | set(beside)
     found: dict[str, Watched] = {}
     for url in urls:
         endpoint = parse_ws_url(url)
@@ -243,6 +267,21 @@ def meant(watched: Iterable[Watched], old: Config, new: Config, build: Build) ->
         replace(item, meant=_answers(old, build, item.endpoint) != _answers(new, build, item.endpoint))
         for item in watched
     )
+
+
+def gone(old: Config, new: Config, build: Build, *, limit: int = 20) -> tuple[Watched, ...]:
+    """The routes that a change removes: what is answered there is meant to change.
+
+    Args:
+        old: The configuration before.
+        new: The configuration after.
+        build: The nginx it runs on.
+        limit: How many of them.
+    """
+    pairs = (pair for servers in pair_servers(old, new) for pair in pair_routes(*servers))
+    lost = (pair.old for pair in pairs if pair.old is not None and pair.new is None)
+    found = (_watched(old, build, route, aimed=False) for route in lost)
+    return tuple(replace(item, forwarded=None, meant=True) for item in islice(filter(None, found), limit))
 
 
 def _answers(config: Config, build: Build, endpoint: Endpoint) -> tuple[object, ...]:

@@ -106,7 +106,7 @@ class SealedFiles:
             for number, record in enumerate(journal.files):
                 for known, kind in ((record.old, "old"), (record.new, "new")):
                     data = journal.kept(f"{number}.{kind}") if known == digest else None
-                    if data is not None:
+                    if isinstance(data, bytes):
                         yield data
 
 

@@ -19,7 +19,7 @@ from ws101.host.process import LogMark, Reload, reload_command, send_reload, wai
 from ws101.host.staging import Overlay, Stage
 from ws101.host.target import Target
 from ws101.host.workers import children
-from ws101.host.writing import Fault, Pending, discard, holds, no_fault, put_back
+from ws101.host.writing import Fault, Pending, discard, no_fault, put_back
 from ws101.lazy import dataclass
 
 __all__ = [
@@ -156,7 +156,7 @@ def put_all_back(
         file = pending[number]
         try:
             if number in torn and journal is not None and not _ours(file):
-                journal.keep(f"{number}.found", holds(file.real))
+                journal.keep(f"{number}.found", file.now)
             put_back(file, torn=number in torn)
         except Ws101Error as error:
             trouble.append(f"{file.path}: {error.message}")
@@ -196,7 +196,7 @@ def refusal(target: Target, stage: Stage, overlay: Overlay) -> str:
 def _ours(file: Pending) -> bool:
     """Whether a file holds the old or the new bytes."""
     try:
-        return holds(file.real) in {file.old, file.new}
+        return file.now in {file.old, file.new}
     except ApplyError:
         return False
 

@@ -15,16 +15,18 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ws101.errors import ApplyError
-from ws101.host.files import DiskFiles, glob_literal, glob_match, os_path
-from ws101.host.writing import mode_of, refused, resolve
+from ws101.host.files import DiskFiles, glob_literal, glob_match, os_path, read_regular
+from ws101.host.links import Content, Link, link_at
+from ws101.host.resolving import place, refused, resolve
+from ws101.host.writing import mode_of
 from ws101.lazy import dataclass
 from ws101.syntax import Directive, parse
 from ws101.text import Edit, Source, apply
 
 __all__ = ["PID_FILE", "Overlay", "Stage", "loaded_files"]
 
-Overlay = Mapping[str, bytes | None]
-"""Bytes by file name that stand in for those on the disk; None for a file that is to be removed."""
+Overlay = Mapping[str, Content]
+"""What stands in, by file name, for what is on the disk; None for a file, or a symlink, that is to be removed."""
 
 PID_FILE = "/dev/null"
 """Opened by ``nginx -t``, which writes nothing to it (nginx: src/core/nginx.c:ngx_create_pidfile); a file would be left
@@ -32,6 +34,7 @@ behind by a test that outlives us.
 """
 
 _MAGIC = frozenset("*?[")
+_MAX_LINKS = 40
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class Stage:
         self._count = 0
         self._known: dict[str, _Includes] = {}
         self._overlay: Overlay = {}
-        self._reals: dict[str, bytes | None] = {}
+        self._reals: dict[str, Content] = {}
         self._done: dict[tuple[str, bool], str] = {}
         self._has_pid = False
 
@@ -79,7 +82,7 @@ class Stage:
             ApplyError: A sibling cannot be written.
         """
         self._overlay = overlay
-        self._reals = {resolve(self.files.disk_name(name)): data for name, data in overlay.items()}
+        self._reals = {self._real(name, data): data for name, data in overlay.items()}
         self._done = {}
         self._has_pid = False
         return self._stage(self.main, top=True)
@@ -107,12 +110,36 @@ class Stage:
                 self._done[key] = self._rewritten(name, data, top)
         return self._done[key]
 
+    def _real(self, name: str, data: Content) -> str:
+        """Where a change takes place: under the name itself if it is about a symlink, else where the name leads."""
+        disk = self.files.disk_name(name)
+        itself = isinstance(data, Link) or (data is None and link_at(disk) is not None)
+        return place(disk) if itself else resolve(disk)
+
     def _read(self, name: str) -> bytes | None:
         try:
-            real = resolve(self.files.disk_name(name))
-            return self._reals[real] if real in self._reals else self.files.read(name)
+            return self._follow(self.files.disk_name(name))[0]
         except (OSError, ApplyError):
             return None  # nginx itself shall say what it thinks of that
+
+    def _follow(self, disk: str) -> tuple[bytes | None, bool]:
+        """The bytes that a name leads to once the change is made, and whether the change had a part in that."""
+        ours = False
+        for _ in range(_MAX_LINKS):
+            real = place(disk)
+            ours = ours or real in self._reals
+            found = self._reals[real] if real in self._reals else link_at(real)
+            if not isinstance(found, Link):
+                return (found if real in self._reals else read_regular(real)), ours
+            target = self.files.disk_name(found.target) if found.target.startswith("/") else found.target
+            disk = posixpath.join(posixpath.dirname(real), target)
+        raise ApplyError("its symbolic links form a loop", where=disk)
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            return self._follow(self.files.disk_name(name))[1]
+        except (OSError, ApplyError):
+            return False
 
     def _rewritten(self, name: str, data: bytes, top: bool) -> str:
         found = self._includes(name, data)
@@ -123,7 +150,7 @@ class Stage:
         text = apply(found.source.text, edits)
         if name == self.main:
             text = text if self._has_pid else f"pid {PID_FILE}; {text}"
-        elif not edits and resolve(self.files.disk_name(name)) not in self._reals:
+        elif not edits and not self._is_ours(name):
             return name
         return self._write_sibling(name, text.encode("latin-1"))
 

@@ -27,6 +27,7 @@ from typing import cast
 
 from ws101.errors import ApplyError, Ws101Error
 from ws101.host.journal import FileRecord, Journal, changes, digest, lock, new_id, prune, state_folder
+from ws101.host.links import Content, Link, link_at, names_link
 from ws101.host.outcome import NO_PROOF, Applied, NotStarted, Outcome, Proof, RolledBack, Step, Verdict
 from ws101.host.process import LogMark, Reload, may_signal, reload_command, send_reload, serving, wait_reloaded
 from ws101.host.recovery import put_all_back, recover_locked, refusal, reload_now, tag_of
@@ -37,8 +38,8 @@ from ws101.host.writing import Fault, Pending, commit, discard, no_fault, prepar
 
 __all__ = ["Changes", "Interrupted", "Transaction", "find_order", "undo"]
 
-Changes = Mapping[str, tuple[bytes | None, bytes | None]]
-"""By file name, as nginx knows it: the bytes before (None: no such file) and afterwards (None: to be removed)."""
+Changes = Mapping[str, tuple[Content, Content]]
+"""By file name, as nginx knows it: what is there before (None: no such file) and afterwards (None: to be removed)."""
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -55,7 +56,7 @@ class Transaction:
 
     Args:
         target: The nginx.
-        edits: By file name, as nginx knows it: the bytes before (None: no such file) and afterwards (None: removed).
+        edits: By file name, as nginx knows it: what is there before and afterwards (see ``Changes``).
         proof: Who decides.
         state: The state folder (see ``state_folder``).
         title: What the change is, for the history.
@@ -177,8 +178,9 @@ class Transaction:
         for name, wanted in self.loaded.items():
             if self._snapshot.get(name) != wanted:
                 raise _changed(name)
-        for name, (old, _) in self.edits.items():
-            if self._read(name) != old:
+        for name, (old, new) in self.edits.items():
+            found = self._read_link(name) if names_link(old, new) else None
+            if (found or self._read(name)) != old:
                 raise self._edited_since(name) if self.undoes else _changed(name)
 
     def _edited_since(self, name: str) -> ApplyError:
@@ -199,6 +201,12 @@ class Transaction:
             return None
         except OSError as error:
             raise ApplyError(f"cannot read it: {error.strerror}", where=name) from error
+
+    def _read_link(self, name: str) -> Link | None:
+        try:
+            return link_at(self._files.disk_name(name))
+        except OSError as error:
+            raise ApplyError(f"cannot look at it: {error.strerror}", where=name) from error
 
     def _verify(self) -> None:
         """Nothing that nginx loads may have changed since the snapshot."""

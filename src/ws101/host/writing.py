@@ -11,9 +11,12 @@ is written in place.  That is not atomic: ``Pending.in_place`` says why, and the
 A name is walked folder by folder without following symlinks that appear after it was resolved, and a symlink that
 somebody else could have planted in a folder open to everyone is refused (Linux: Documentation/admin-guide/sysctl/
 fs.rst, protected_symlinks).
+
+A symlink that is itself what changes (``Link``) is made, swapped and removed in the same way, under its own name; what
+it leads to is not touched.
 """
 
-# ruff: noqa: PTH109, PTH115, PTH116, PTH118, PTH119, PTH120, PTH123
+# ruff: noqa: PTH116, PTH120, PTH123
 # (names are bytes relative to open folders here, which pathlib does not know)
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ from collections.abc import Callable, Iterator
 
 from ws101.errors import ApplyError
 from ws101.host.files import os_path, read_fd
+from ws101.host.links import Content, link_at, names_link
+from ws101.host.resolving import place, refused, resolve
 from ws101.lazy import dataclass
 
 __all__ = [
@@ -39,6 +44,7 @@ __all__ = [
     "holds",
     "mode_of",
     "no_fault",
+    "place",
     "prepare",
     "put_back",
     "refused",
@@ -49,25 +55,11 @@ __all__ = [
 Fault = Callable[[str], None]
 """Called with a step's name when the step is reached; tests let the world break there."""
 
-_MAX_LINKS = 40
 _RENAME_EXCHANGE = 2
 _FALLOC_FL_KEEP_SIZE = 1
 _FS_IOC_GETFLAGS = 0x80086601
 _FLAGS = ((0x10, "immutable", "i"), (0x20, "append-only", "a"))
 _CONTENT_XATTRS = frozenset({"security.ima", "security.evm"})
-
-_REASONS = {
-    errno.ENOSPC: ("the disk is full", "free some space and try again"),
-    errno.EDQUOT: ("the disk quota is used up", "free some space and try again"),
-    errno.EROFS: ("the file system is read-only", "change the file where it is made, or remount it read-write"),
-    errno.EACCES: ("no permission to write", "run it as the owner of the configuration, usually with sudo"),
-    errno.EPERM: ("the system does not allow to write", "run it as root; see lsattr for an immutable folder"),
-    errno.ELOOP: ("a symlink appeared while the name was followed", "see who can write to this folder"),
-    errno.ENOENT: ("the file or its folder is gone", "read the configuration again"),
-    errno.ENOTDIR: ("a part of the path is not a folder", ""),
-    errno.ENAMETOOLONG: ("the name is too long", ""),
-    errno.EBUSY: ("the file is in use by the system", "it may be a mount point"),
-}
 
 _CHANGED = "it was changed by someone else since it was read"
 _READ_AGAIN = "nothing of that change was touched; run the command again to see the file as it is now"
@@ -81,17 +73,31 @@ class Pending:
         path: The file's name as the caller knows it.
         real: The name with symlinks followed, which is what changes.
         sibling: The name, in the same folder, that holds the new bytes before ``commit`` and the old file after it.
-        old: The bytes before, None if there is no such file.
-        new: The bytes afterwards, None to remove the file.
+        old: What was there before, None if there is no such file.
+        new: What is there afterwards, None to remove the file.
         in_place: Why names cannot be swapped; empty if they can.
     """
 
     path: str
     real: str
     sibling: str
-    old: bytes | None
-    new: bytes | None
+    old: Content
+    new: Content
     in_place: str = ""
+
+    @property
+    def is_link(self) -> bool:
+        """Whether a symlink is made, changed or removed: then the last part of ``real`` is not followed."""
+        return names_link(self.old, self.new)
+
+    @property
+    def now(self) -> Content:
+        """What is under the name now.
+
+        Raises:
+            ApplyError: It cannot be read.
+        """
+        return _held(self, self.real)
 
 
 def no_fault(step: str) -> None:
@@ -119,14 +125,14 @@ def write_atomic(path: str, data: bytes | None, *, expected: bytes | None) -> No
 
 
 def prepare(
-    path: str, data: bytes | None, *, expected: bytes | None, tag: str, like: str = "", fault: Fault = no_fault
+    path: str, data: Content, *, expected: Content, tag: str, like: str = "", fault: Fault = no_fault
 ) -> Pending:
     """Check that a file may be changed and write its new bytes beside it.
 
     Args:
-        path: The file; symlinks are followed.
-        data: The new bytes, None to remove the file.
-        expected: The bytes that must be there now, None if there must be no such file.
+        path: The file; symlinks are followed, but not the last part where a symlink itself is made or removed.
+        data: The new bytes or symlink, None to remove what is there.
+        expected: What must be there now, None if there must be nothing.
         tag: Part of the sibling's name; must be new for this folder.
         like: A file whose mode and owner a new file gets.
         fault: Called with ``staged`` when the new bytes are on the disk.
@@ -134,18 +140,18 @@ def prepare(
     Raises:
         ApplyError: It holds something else, or it cannot be written; nothing is left behind.
     """
-    real = resolve(path)
+    real = place(path) if names_link(expected, data) else resolve(path)
     folder, name = os.path.split(real)
     pending = Pending(path, real, f"{folder.rstrip('/')}/.{name[:180]}.{tag}", expected, data)
     in_place = ""
     try:
-        with _folder(real) as at, _opened(at, real) as old:
-            _check(at, old, pending)
-            if data is not None:
-                in_place = _why_in_place(old, real) if old is not None else ""
-                if not in_place:
-                    _write_sibling(at, pending, data, old, like)
-                    fault("staged")
+        with _folder(real) as at:
+            if pending.is_link:
+                _stage_link(at, pending, like)
+            else:
+                in_place = _stage_file(at, pending, like)
+            if data is not None and not in_place:
+                fault("staged")
     except OSError as error:
         discard(pending)
         raise refused(error, path) from error
@@ -153,6 +159,38 @@ def prepare(
         discard(pending)
         raise
     return Pending(path, real, pending.sibling, expected, data, in_place)
+
+
+def _stage_file(at: int, pending: Pending, like: str) -> str:
+    """Write the sibling, unless the file is written in place; why it is."""
+    with _opened(at, pending.real) as old:
+        _check(at, old, pending)
+        if not isinstance(pending.new, bytes):
+            return ""
+        in_place = _why_in_place(old, pending.real) if old is not None else ""
+        if not in_place:
+            _write_sibling(at, pending, pending.new, old, like)
+        return in_place
+
+
+def _stage_link(at: int, pending: Pending, like: str) -> None:
+    """Make the sibling of a change between symlinks, files and nothing."""
+    found = _content(at, pending, pending.real)
+    if found != pending.old:
+        raise ApplyError(_difference(found, pending), where=pending.path, help=_READ_AGAIN)
+    if isinstance(found, bytes):
+        with _opened(at, pending.real) as old:
+            _check(at, old, pending)
+    if os_path(pending.real) in _mount_points():
+        raise ApplyError("it is a mount point, which no symlink can take the place of", where=pending.path)
+    if isinstance(pending.new, bytes):
+        _write_sibling(at, pending, pending.new, None, like)
+    elif pending.new is not None:
+        os.symlink(os_path(pending.new.target), _leaf(pending.sibling), dir_fd=at)
+        if like:
+            owner = os.stat(os_path(like))
+            with contextlib.suppress(PermissionError):
+                os.chown(_leaf(pending.sibling), owner.st_uid, owner.st_gid, dir_fd=at, follow_symlinks=False)
 
 
 def commit(pending: Pending, fault: Fault = no_fault) -> None:
@@ -190,7 +228,7 @@ def put_back(pending: Pending, *, torn: bool = False) -> bool:
     Raises:
         ApplyError: The file holds neither the old nor the new bytes: someone else's change, which is kept.
     """
-    now = holds(pending.real)
+    now = pending.now
     if now == pending.old:
         discard(pending)
         return False
@@ -199,7 +237,7 @@ def put_back(pending: Pending, *, torn: bool = False) -> bool:
             _CHANGED, where=pending.path, help="it was left as it is; the old bytes are in the state folder"
         )
     back = Pending(pending.path, pending.real, pending.sibling, now, pending.old, pending.in_place)
-    if not back.in_place and (back.new is None or holds(pending.sibling) != back.new):
+    if not back.in_place and (back.new is None or _held(pending, pending.sibling) != back.new):
         discard(pending)
         back = prepare(pending.real, pending.old, expected=now, tag=pending.sibling.rpartition(".")[2])
     try:
@@ -216,52 +254,6 @@ def discard(pending: Pending) -> None:
         for name in (_leaf(pending.sibling), _leaf(pending.sibling) + b".old"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=at)
-
-
-def resolve(path: str) -> str:
-    """The absolute name with all symlinks followed; the last part need not exist.
-
-    Raises:
-        ApplyError: A loop, a folder that cannot be searched, or a symlink that somebody else may have planted.
-    """
-    todo = [*reversed(os.path.join(os.getcwdb(), os_path(path)).split(b"/"))]
-    done, links = b"/", 0
-    try:
-        while todo:
-            part = todo.pop()
-            if part == b"..":
-                done = os.path.dirname(done)
-            elif part not in (b"", b"."):
-                target = _link(done, part, path)
-                links += target is not None
-                if links > _MAX_LINKS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-                if target is None:
-                    done = os.path.join(done, part)
-                else:
-                    done = b"/" if target.startswith(b"/") else done
-                    todo.extend(reversed(target.split(b"/")))
-    except OSError as error:
-        raise refused(error, path) from error
-    return done.decode("latin-1")
-
-
-def _link(folder: bytes, part: bytes, path: str) -> bytes | None:
-    """Where a symlink points; None for anything else."""
-    name = os.path.join(folder, part)
-    try:
-        found = os.lstat(name)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISLNK(found.st_mode):
-        return None
-    if os.lstat(folder).st_mode & stat.S_IWOTH and found.st_uid not in (0, os.geteuid()):
-        raise ApplyError(
-            f"a symlink of user {found.st_uid} in a folder that everyone may write to",
-            where=path,
-            help="name the file itself, or move the configuration where only its owner can write",
-        )
-    return os.readlink(name)
 
 
 @contextlib.contextmanager
@@ -308,13 +300,33 @@ def holds(real: str) -> bytes | None:
         raise refused(error, real) from error
 
 
+def _content(at: int, pending: Pending, real: str) -> Content:
+    """What one of the two names of a change holds, relative to its open folder."""
+    found = link_at(_name(real), folder=at) if pending.is_link else None
+    if found is not None:
+        return found
+    with _opened(at, real) as fd:
+        return None if fd is None else read_fd(fd, pending.path)
+
+
+def _held(pending: Pending, real: str) -> Content:
+    try:
+        with _folder(real) as at:
+            return _content(at, pending, real)
+    except OSError as error:
+        raise refused(error, real) from error
+
+
+def _difference(found: Content, pending: Pending) -> str:
+    return "it is gone" if found is None else "it exists already" if pending.old is None else _CHANGED
+
+
 def _check(at: int, old: int | None, pending: Pending) -> None:
     """Refuse what must not be written; ``old`` is the open file."""
     path = pending.path
     found = None if old is None else read_fd(old, path)
     if found != pending.old:
-        what = "it is gone" if found is None else "it exists already" if pending.old is None else _CHANGED
-        raise ApplyError(what, where=path, help=_READ_AGAIN)
+        raise ApplyError(_difference(found, pending), where=path, help=_READ_AGAIN)
     if old is None:
         return
     for bit, word, letter in _FLAGS:
@@ -465,9 +477,8 @@ def _move_back(at: int, pending: Pending) -> None:
 
 def _verify_or_undo(at: int, pending: Pending, undo: Callable[[int, Pending], None]) -> None:
     """The file that was swapped out must be the one that was read; if it is another one, it gets its name back."""
-    with _opened(at, pending.sibling) as fd:
-        if fd is not None and read_fd(fd, pending.path) == pending.old:
-            return
+    if _content(at, pending, pending.sibling) == pending.old:
+        return
     undo(at, pending)
     raise ApplyError(_CHANGED, where=pending.path, help=_READ_AGAIN)
 
@@ -479,7 +490,7 @@ def _write_in_place(at: int, pending: Pending, fault: Fault) -> None:
     the new bytes.
     """
     old, new = pending.old or b"", pending.new
-    if new is None:
+    if not isinstance(old, bytes) or not isinstance(new, bytes):
         raise ApplyError(f"the file cannot be removed: {pending.in_place}", where=pending.path)
     fd = os.open(_leaf(pending.real), os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=at)
     try:
@@ -518,11 +529,8 @@ def _reserve(fd: int, offset: int, length: int) -> None:
 
 
 def _leaf(path: str) -> bytes:
-    return os.path.basename(os_path(path))
+    return os_path(_name(path))
 
 
-def refused(error: OSError, path: str) -> ApplyError:
-    """What the system said, as an error for people."""
-    number = error.errno or errno.EIO
-    message, help_line = _REASONS.get(number, (error.strerror or os.strerror(number), ""))
-    return ApplyError(message, where=path, help=help_line)
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -12,7 +12,7 @@ from ws101.report.excerpt import mask_config
 from ws101.report.style import Style
 from ws101.text import Edit, Source, Span, apply, printable
 
-__all__ = ["diff_lines", "paint_diff", "text_diff_lines", "unified"]
+__all__ = ["diff_lines", "link_diff_lines", "paint_diff", "text_diff_lines", "unified"]
 
 _CONTEXT = 3
 _LONG = 4000
@@ -55,6 +55,22 @@ def text_diff_lines(sources: Mapping[str, Source], texts: Mapping[str, str]) -> 
         source = sources.get(path)
         edit = _changed_middle(source.text if source else "", text, path)
         yield from diff_lines(sources, (edit,))
+
+
+def link_diff_lines(path: str, target: str, *, made: bool) -> Iterator[str]:
+    """The diff of a symlink that is made or removed, as git writes it; ``patch`` takes it too.
+
+    Args:
+        path: Its name.
+        target: Where it points.
+        made: Whether it is made; else it is removed.
+    """
+    yield f"diff --git {path} {path}\n"
+    yield f"{'new' if made else 'deleted'} file mode 120000\n"
+    yield f"--- {'/dev/null' if made else path}\n"
+    yield f"+++ {path if made else '/dev/null'}\n"
+    yield f"@@ {'-0,0 +1' if made else '-1 +0,0'} @@\n"
+    yield _marked("+" if made else "-", target)
 
 
 def _changed_middle(old: str, new: str, path: str) -> Edit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Protocol
 
 from ws101.fix import Applied, FixResult
@@ -12,7 +12,6 @@ from ws101.report.subject import Subject
 from ws101.report.terminal.fix import StepLine
 from ws101.report.terminal.history import Past
 from ws101.report.texts import as_json_text
-from ws101.text import Source
 
 __all__ = ["applied", "apply", "fixed", "history", "recovered", "undo"]
 
@@ -87,21 +86,17 @@ def apply(
     }
 
 
-def applied(texts: Mapping[str, str], sources: Mapping[str, Source], ending: Json | None) -> Json:
+def applied(diffs: Mapping[str, Sequence[str]], created: Container[str], ending: Json | None) -> Json:
     """``ws101/apply/1``.
 
     Args:
-        texts: The new text of every file that changes, by name; empty for one that is removed.
-        sources: The files before.
+        diffs: The diff of every file and symlink that changes, line by line, by name.
+        created: The names that are new.
         ending: How applying went (see `apply`); None if there was nothing to change.
     """
     changed = [
-        {
-            "file": as_json_text(path),
-            "created": path not in sources,
-            "diff": as_json_text("".join(text_diff_lines(sources, {path: text}))),
-        }
-        for path, text in texts.items()
+        {"file": as_json_text(path), "created": path in created, "diff": as_json_text("".join(lines))}
+        for path, lines in diffs.items()
     ]
     class_ = "nothing-to-change" if ending is None else str(ending["class"])
     return {"schema": "ws101/apply/1", "class": class_, "changed": changed, "applied": ending}
