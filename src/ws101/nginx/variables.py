@@ -47,6 +47,10 @@ _SETS_VARIABLE = {
     "auth_jwt_header_set": 0,
     "userid_name": -1,
 }
+_OUTER = ("server", "location", "if", "limit_except", "map")
+_TELLING = frozenset((*_SETS_VARIABLE, *_REGEX_CONTEXTS, *_OUTER))
+"""The directives that may declare a variable, or hold one that does."""
+
 _RUN_TIME_SETTERS = frozenset(_SETS_VARIABLE) - {"set", "userid_name"}
 
 
@@ -234,20 +238,16 @@ def _declarations(config: Config) -> Iterator[tuple[str, Placed]]:
     stack = [http] if http else []
     while stack:
         scope = stack.pop()
+        if scope.kind != "map" and _TELLING.isdisjoint(scope.index):
+            continue
         for placed in scope:
-            name, args = placed.name, placed.args
-            if name in _SETS_VARIABLE and args and args[0].startswith("$"):
-                yield args[0][1:].lower(), placed
+            name = placed.name
+            if name in _SETS_VARIABLE and placed.args and placed.args[0].startswith("$"):
+                yield placed.args[0][1:].lower(), placed
             elif name in _REGEX_CONTEXTS:
-                for arg in args:
+                for arg in placed.args:
                     yield from ((found, placed) for found in _capture_names(arg))
-            if placed.directive.block is not None and placed.name in (
-                "server",
-                "location",
-                "if",
-                "limit_except",
-                "map",
-            ):
+            if placed.directive.block is not None and name in _OUTER:
                 stack.append(scope.child(placed))
             if scope.kind == "map" and name.startswith("~"):
                 yield from ((found, placed) for found in _capture_names(name))
