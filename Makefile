@@ -46,7 +46,7 @@ bench: setup
 	$(BIN)/python -m bench
 
 fidelity: setup
-	$(BIN)/python -m tools.fidelity
+	$(BIN)/python -m tools.fidelity --write
 	$(BIN)/python -m tools.mutants --count 20000 --write
 
 faults: setup

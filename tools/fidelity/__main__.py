@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 from tools.fidelity.report import write
@@ -25,7 +28,9 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=_FULL, help="configurations and requests for each nginx")
     parser.add_argument("--seed", default=str(int(time.time())), help="what everything is drawn from")
     parser.add_argument("--nginx", action="append", help="an nginx to compare with; default: every one found")
-    parser.add_argument("--report", type=Path, help="where the figures go; default for all nginx: docs/fidelity.md")
+    parser.add_argument("--report", type=Path, help="where the figures go")
+    parser.add_argument("--write", action="store_true", help="write the figures to docs/fidelity.md")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many nginx at the same time")
     parser.add_argument("--show", type=int, default=5, help="how many mismatches of a kind are shrunk and shown")
     options = parser.parse_args()
     try:
@@ -33,9 +38,10 @@ def main() -> int:
     except NginxError as error:
         parser.error(str(error))
     print(f"seed {options.seed}", flush=True)
-    tallies = [_one(binary, options) for binary in binaries]
-    if options.report is None and not options.nginx and options.pairs >= _FULL:
-        options.report = _PAGE
+    with ProcessPoolExecutor(options.jobs) as pool:
+        tallies = list(pool.map(_one, binaries, repeat(options)))
+    if options.write:
+        write(_PAGE, tallies, options.seed)
     if options.report:
         write(options.report, tallies, options.seed)
     return 1 if not tallies or any(tally.mismatches for tally in tallies) else 0

@@ -202,7 +202,7 @@ def seen_as_text(pair: Pair) -> str:
     """What a real nginx did, in the words of a case."""
     seen = pair.seen
     if seen.upstream:
-        name, raw = seen.upstream[-1]
+        name, raw, _ = seen.upstream[-1]
         head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
         return _in_places(_forwarded(name, head, body, _got(seen)), pair)
     if not seen.answer:

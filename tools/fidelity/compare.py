@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tools.fidelity.speech import protocol_of
-from tools.fidelity.wire import Seen
+from tools.fidelity.wire import Recorded, Seen
 from ws101.http1 import Request
 from ws101.nginx.build import Build
 from ws101.nginx.inherit import effective_all
-from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Trace
+from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Peer, Trace
 from ws101.text import lower
 
 __all__ = ["ASSUMED", "Difference", "differences", "unknown_reasons"]
@@ -22,9 +22,6 @@ ASSUMED = (
 )
 """How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
 harness, which has no files, one password, lets every auth_request pass, and sends the PROXY protocol's line."""
-
-Recorded = tuple[str, bytes]
-"""A backend's name and what it got."""
 
 _PAGE = b"<hr><center>nginx"
 _NO_BODY = (204, 304)
@@ -135,10 +132,10 @@ def _proxied(
         return []
     if len(rest) != 1:
         return [Difference("backend", forwarded.upstream and forwarded.upstream.url, rest or seen.answer)]
-    name, raw = rest[0]
-    found = [] if looked_up else _which(forwarded, places.get(name, name))
-    if forwarded.upstream is not None and forwarded.upstream.tls != seen.tls_upstream:
-        found.append(Difference("TLS", forwarded.upstream.tls, seen.tls_upstream))
+    name, raw, tls = rest[0]
+    found = _which(forwarded, places.get(name, name))
+    if forwarded.upstream is not None and forwarded.upstream.tls != tls:
+        found.append(Difference("TLS", forwarded.upstream.tls, tls))
     found += _spoken(forwarded, raw)
     if outcome.location != seen.header("Location"):
         found.append(Difference("Location", outcome.location, seen.header("Location")))
@@ -147,8 +144,14 @@ def _proxied(
 
 def _which(forwarded: Forwarded, reached: str) -> list[Difference]:
     peers = forwarded.upstream.peers if forwarded.upstream else ()
-    addresses = {peer.address.removeprefix("unix:") for peer in peers if not peer.down}
+    addresses = {_address(peer) for peer in peers if not peer.down}
     return [] if not peers or reached in addresses else [Difference("backend", sorted(addresses), reached)]
+
+
+def _address(peer: Peer) -> str:
+    """The address of a peer; the harness's name server gives all names of ``dns.test`` the same."""
+    host, _, port = peer.address.rpartition(":")
+    return f"127.0.0.1:{port}" if host.endswith(".dns.test") else peer.address.removeprefix("unix:")
 
 
 def _bytes(forwarded: Forwarded, raw: bytes) -> list[Difference]:

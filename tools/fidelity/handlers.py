@@ -36,7 +36,7 @@ class Handlers(Listening):
         lines: list[Node] = []
         if dice.chance(2.5):
             lines.append(node("auth_request", dice.pick(("/__auth", "/__auth", "/__auth", "off"))))
-        if dice.chance(2):
+        if dice.chance(0.6):
             self.needs.add("http_mirror")
             lines.append(node("mirror", dice.pick(("/__mirror", "/__mirror", "/__mirror", "off"))))
             if dice.chance(30):

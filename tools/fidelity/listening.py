@@ -8,7 +8,7 @@ from tools.fidelity.scripts import Scripts
 __all__ = ["Listening"]
 
 _OWN = "__ADDR__:__PORT__"
-_FLAGS = (("http2", 4), ("proxy_protocol", 4))
+_FLAGS = (("http2", 1.5), ("proxy_protocol", 3))
 
 
 class Listening(Scripts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from tools.fidelity.batch import Batch
 from tools.fidelity.compare import ASSUMED, unknown_reasons
+from tools.fidelity.coverage import constructs, of_ask
 from tools.fidelity.draw import draw_preamble, draw_sample
 from tools.fidelity.sample import lacking
 from tools.fidelity.shrink import Judged, judge, shrink
@@ -19,6 +21,7 @@ from ws101.host.binary import NginxBinary
 __all__ = ["Tally", "run"]
 
 _SAMPLES = 120
+_NAME = re.compile(r'"[^"]*"(?= is looked up)')
 _RUN_TIME_EVERY = 10
 
 
@@ -33,6 +36,7 @@ class Tally:
         unknown, run_time_unknown: Pairs of which the model does not know all, by reason.
         kinds: Pairs by kind of outcome.
         tunnels: Pairs whose handshake ended in a tunnel.
+        coverage: Pairs whose configuration or request holds a construct, by chapter and title.
         samples: Configurations.
         timed_out: Pairs whose answer had no end within the harness's patience.
         refused: Samples that nginx refuses, by its words.
@@ -43,13 +47,14 @@ class Tally:
     version: str
     pairs: int = 0
     run_time_pairs: int = 0
-    mismatches: list[Judged] = field(default_factory=list)
+    mismatches: list[str] = field(default_factory=list)
     unknown_pairs: int = 0
     unknown: Counter[str] = field(default_factory=Counter)
     run_time_unknown: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     lacking: Counter[str] = field(default_factory=Counter)
+    coverage: Counter[tuple[str, str]] = field(default_factory=Counter)
     samples: int = 0
     tunnels: int = 0
     timed_out: int = 0
@@ -111,8 +116,10 @@ def _batch(  # noqa: PLR0917  # one batch, all that it needs
     found: list[Judged] = []
     try:
         with Batch(binary, wire, samples, preamble) as batch:
+            held = {placed.sample.seed: constructs(placed.sample) for placed in batch.placed}
             for judged in judge(batch, preamble):
                 _count(tally, judged, run_time)
+                tally.coverage.update((*held[judged.pair.placed.sample.seed], *of_ask(judged.pair.ask)))
                 if judged.differences:
                     found.append(judged)
             tally.samples += len(batch.placed)
@@ -125,9 +132,9 @@ def _batch(  # noqa: PLR0917  # one batch, all that it needs
         if shown[what] <= show:
             shrunk = shrink(judged, binary, wire)
             print(f"\nMISMATCH nginx {build.number}\n{shrunk}", flush=True)
-            tally.mismatches.append(shrunk)
+            tally.mismatches.append(str(shrunk))
         else:
-            tally.mismatches.append(judged)
+            tally.mismatches.append(str(judged))
 
 
 def _count(tally: Tally, judged: Judged, run_time: bool) -> None:
@@ -140,7 +147,9 @@ def _count(tally: Tally, judged: Judged, run_time: bool) -> None:
     if judged.trace is None:
         return
     tally.kinds[judged.trace.outcome.kind] += 1
-    reasons = {reason for reason in unknown_reasons(judged.trace) if not reason.startswith(ASSUMED)}
+    reasons = {
+        _NAME.sub("a name", reason) for reason in unknown_reasons(judged.trace) if not reason.startswith(ASSUMED)
+    }
     if run_time:
         tally.run_time_unknown.update(reasons)
     elif reasons:

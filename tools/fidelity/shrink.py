@@ -44,7 +44,10 @@ class Judged:
             repr(pair.arrival.request.encode()),
             f"to {pair.arrival.address}:{pair.arrival.port} from {pair.arrival.client}",
         ]
-        lines += [f"nginx: {pair.seen.answer[:600]!r}", *(f"{name} got: {data!r}" for name, data in pair.seen.upstream)]
+        lines += [
+            f"nginx: {pair.seen.answer[:600]!r}",
+            *(f"{name} got: {data!r}" for name, data, _ in pair.seen.upstream),
+        ]
         if self.trace is not None:
             outcome = self.trace.outcome
             lines.append(f"model: {outcome.kind} {outcome.status} {outcome.location!r} {outcome.body!r}")
@@ -66,7 +69,10 @@ def judge(batch: Batch, preamble: tuple[Node, ...] = ()) -> Iterator[Judged]:
             yield Judged(pair, None, (Difference("failure", repr(error), None),), preamble)
             continue
         found = differences(answer, pair.seen, dict(pair.placed.places), build)
-        yield Judged(pair, answer, tuple(found), preamble)
+        seen = batch.again(pair) if found else pair
+        if seen is not pair:
+            found = differences(answer, seen.seen, dict(pair.placed.places), build)
+        yield Judged(seen, answer, tuple(found), preamble)
 
 
 def shrink(judged: Judged, binary: NginxBinary, wire: Wire) -> Judged:

@@ -19,23 +19,31 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from tools.fidelity import speech
 from ws101.lab.ports import free_ports
 from ws101.nginx.outcome import Arrival
 
-__all__ = ["TUNNELLED", "Seen", "Wire", "certificate"]
+__all__ = ["TUNNELLED", "Recorded", "Seen", "Wire", "certificate"]
 
 _RESET = struct.pack("ii", 1, 0)
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,6})\r\n", re.IGNORECASE)
 _CHUNKED = re.compile(rb"\r\ntransfer-encoding: *chunked\r\n", re.IGNORECASE)
 _CERTIFICATE = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _PATIENCE = 3.0
-_PAUSE = 0.2
-_LINGER = 0.05
+_PAUSE = 0.12
 _READ = select.EPOLLIN | select.EPOLLRDHUP
 TUNNELLED = b"<tunnelled>"
 """What a backend sends back when the byte that the client sent after its 101 arrived."""
+
+
+class Recorded(NamedTuple):
+    """What a backend got: the backend's name, every byte, and whether they came encrypted."""
+
+    name: str
+    data: bytes
+    tls: bool
 
 
 @dataclass(slots=True)
@@ -43,9 +51,8 @@ class Seen:
     """What happened: the answer to the client, and each request that a backend got, with the backend's name."""
 
     answer: bytes = b""
-    upstream: list[tuple[str, bytes]] = field(default_factory=list)
+    upstream: list[Recorded] = field(default_factory=list)
     tunnel: bool = False
-    tls_upstream: bool = False
     timed_out: bool = False
 
     @property
@@ -132,13 +139,13 @@ class Wire:
         self._names.close()
         self._epoll.close()
 
-    def ask(self, arrival: Arrival, first: str = "", lingers: bool = False) -> Seen:
+    def ask(self, arrival: Arrival, first: str = "", linger: float = 0) -> Seen:
         """Send a request and watch what comes of it.
 
         Args:
             arrival: The request and its connection.
             first: What goes ahead of it, and of TLS.
-            lingers: Whether something may reach a backend after the client has its answer.
+            linger: Seconds to wait for what may reach a backend after the client has its answer.
         """
         seen = Seen()
         sock = _connected(arrival, first.encode())
@@ -149,7 +156,7 @@ class Wire:
         try:
             sock.send(arrival.request.encode())
             self._exchange(sock, arrival.request.method == "HEAD", seen)
-            self._watch(sock, _LINGER if lingers else 0, seen)
+            self._watch(sock, linger, seen)
         finally:
             self._epoll.unregister(sock.fileno())
             sock.close()
@@ -289,8 +296,7 @@ class Wire:
         self._epoll.unregister(inbound.sock.fileno())
         del self._inbound[inbound.sock.fileno()]
         inbound.sock.close()
-        seen.upstream.append((inbound.name, bytes(inbound.data)))
-        seen.tls_upstream = seen.tls_upstream or inbound.tls
+        seen.upstream.append(Recorded(inbound.name, bytes(inbound.data), inbound.tls))
 
     def _watch(self, client: socket.socket | None, wait: float, seen: Seen) -> None:
         """Serve the backends until nothing has come for so many seconds."""
