@@ -151,7 +151,7 @@ def page(folder: Path) -> str:
         script=packed(worker(parts).encode()),
         wasm=packed(parts["pyodide.asm.wasm"]),
         library=packed(parts["python_stdlib.zip"]),
-        own=packed(compiled(folder, own_archive(), PLACE)),
+        own=packed(parts["own.zip"]),
     )
 
 
@@ -264,9 +264,17 @@ FILES = ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zi
 
 
 def parts_of(folder: Path) -> dict[str, bytes]:
-    """Pyodide's files by name, its library compiled (once) and without what the page never imports."""
+    """What goes into the page by name: Pyodide's files, its library without what the page never imports, and ours.
+
+    Both archives hold compiled modules; those are remembered in the cache, and older ones are forgotten.
+    """
     parts = {name: (folder / name).read_bytes() for name in FILES}
-    return parts | {"python_stdlib.zip": compiled(folder, library(parts["python_stdlib.zip"]), LIBRARY)}
+    given = folder / "python_stdlib.zip"
+    first = compiled(folder, given, library(parts[given.name]), LIBRARY)
+    second = compiled(folder, first, own_archive(), PLACE)
+    for old in set(CACHE.glob("compiled-*.zip")) - {first, second}:
+        old.unlink()
+    return parts | {given.name: first.read_bytes(), "own.zip": second.read_bytes()}
 
 
 def library(archive: bytes) -> bytes:
@@ -275,8 +283,8 @@ def library(archive: bytes) -> bytes:
         return zipped({name: given.read(name) for name in names if not name.endswith("/")})
 
 
-def compiled(folder: Path, archive: bytes, where: str) -> bytes:
-    """The archive with its modules compiled by Pyodide's own Python; remembered in the cache by what goes in.
+def compiled(folder: Path, with_library: Path, archive: bytes, where: str) -> Path:
+    """The archive with its modules compiled by Pyodide's own Python, in the cache by what goes in.
 
     Raises:
         BuildError: node is missing or fails.
@@ -291,12 +299,12 @@ def compiled(folder: Path, archive: bytes, where: str) -> bytes:
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             given, made = Path(scratch, "in.zip"), Path(scratch, "out.zip")
             given.write_bytes(archive)
-            command = [node, str(script), str(folder), str(given), str(made), where]
+            command = [node, *map(str, (script, folder, with_library, given, made)), where]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise BuildError(f"the modules could not be compiled: {done.stderr.strip()}")
             made.replace(kept)
-    return kept.read_bytes()
+    return kept
 
 
 def extracted(package: tarfile.TarFile, name: str) -> bytes:
