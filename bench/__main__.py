@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import drift, parsing, peers
+from bench import drift, logs, many, model, parsing, peers
 from bench.measure import ROOT, best, generate, run
 from bench.report import Goal, Report
 from ws101.host.binary import all_nginx
@@ -46,7 +46,10 @@ def main() -> int:
                 if not options.quick and layout == "single":
                     _beside(report, path, f"{servers} {layout}", servers)
         drift.measure(report, folder, options.rounds)
-        report.growth(options.servers)
+        logs.measure(report, folder, 100 if options.quick else 500)
+    model.measure(report, 1000, options.rounds)
+    many.measure(report, 3000, 5000, options.rounds)
+    report.growth(options.servers)
     report.write(ROOT / "docs" / "benchmarks.md")
     print(report.text())
     return 0 if all(goal.met for goal in report.goals) else 1

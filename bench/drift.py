@@ -101,10 +101,7 @@ def main() -> int:
     report = Report(platform.python_version(), platform.machine())
     with tempfile.TemporaryDirectory(prefix="ws101-bench-") as folder:
         measure(report, Path(folder), 3)
-    for goal in report.goals:
-        print(f"{goal.name}: {goal.value:.3g} (at most {goal.limit:g}) {'met' if goal.met else 'MISSED'}")
-    print("\n".join(report.notes))
-    return 0 if all(goal.met for goal in report.goals) and not report.notes else 1
+    return report.ending()
 
 
 if __name__ == "__main__":

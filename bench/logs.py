@@ -6,15 +6,14 @@ python -m bench.logs [--megabytes 500]
 from __future__ import annotations
 
 import argparse
+import platform
 import random
-import resource
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 from bench.measure import run
+from bench.report import Goal, Report
 
 _LINE = (
     '192.0.2.{n} - - [23/Nov/2026:10:00:{s:02d} +0000] "GET /page/{n}?q={q} HTTP/1.1" {status} {size} '
@@ -38,24 +37,31 @@ def write(path: Path, megabytes: int) -> None:
             file.write(block)
 
 
+def measure(report: Report, folder: Path, megabytes: int) -> None:
+    """Measure, and add figures to a report."""
+    path = folder / "access.log"
+    write(path, megabytes)
+    size = path.stat().st_size / 1e6
+    where = f"{size:.0f} MB"
+    ours = run([sys.executable, "-m", "ws101", "logs", str(path), "--format", "json"])
+    if ours.code != 0:
+        report.note(f"FAILED: ws101 logs ended with {ours.code}: {ours.output[-300:]}")
+    theirs = run(["grep", "-cE", '" (101|400|426|499|502|504) ', str(path)])
+    path.unlink()
+    for who, cost in (("ws101 logs", ours), ("grep -cE", theirs)):
+        report.row("a log", where, who, cost.cpu, cost)
+        report.figure("a log", where, who, f"{size / cost.cpu:,.0f} MB a second of processor time")
+    report.goals.append(Goal(f"logs, {where}: ws101 logs / grep for the same statuses", ours.cpu / theirs.cpu, None))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--megabytes", type=int, default=500)
     options = parser.parse_args()
+    report = Report(platform.python_version(), platform.machine())
     with tempfile.TemporaryDirectory(prefix="ws101-bench-") as folder:
-        path = Path(folder, "access.log")
-        write(path, options.megabytes)
-        size = path.stat().st_size / 1e6
-        ours = run([sys.executable, "-m", "ws101", "logs", str(path), "--format", "json"])
-        assert ours.code == 0, ours.output
-        begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(["grep", "-cE", '" (101|400|426|499|502|504) ', str(path)], check=True, capture_output=True)
-        wall, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
-        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{size:.0f} MB")
-    print(f"ws101 logs  {size / ours.cpu:7.0f} MB/s of processor time  {ours.wall:6.2f} s  {ours.memory:6.0f} MB")
-    print(f"grep -cE    {size / cpu:7.0f} MB/s of processor time  {wall:6.2f} s")
-    return 0
+        measure(report, Path(folder), options.megabytes)
+    return report.ending()
 
 
 if __name__ == "__main__":

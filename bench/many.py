@@ -3,8 +3,8 @@
     python -m bench.many [--number 3000] [--idle 5000] [--rounds 5]
 
 Each client runs in a process of its own against the same server, which answers with as little work as Python allows.
-Goals: twice the handshakes a second of ``websockets``, and at most 6 KiB a connection.  ``ws`` for Node and picows are
-measured where they are installed below .cache (see bench/peers.py), and said to be missing where not.
+Goals: twice the handshakes a second of ``websockets``, and at most 6 KiB a connection.  ``ws`` for Node and
+picows are measured where they can be installed below .cache (bench/peers.py), and said to be missing where not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import os
+import platform
 import resource
 import select
 import shutil
@@ -21,13 +22,14 @@ import statistics
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import connect
 
+from bench import peers
 from bench.peers import NODE
+from bench.report import Goal, Report
 from ws101.host.dial import Network
 from ws101.host.many import hold_many, open_files
 from ws101.probes.crowding import Plan
@@ -49,6 +51,41 @@ async function pool(n, keep) { let left = n; await Promise.all(Array.from({lengt
   const begin = process.hrtime.bigint(); await pool(+number, false);
   const rate = number / (Number(process.hrtime.bigint() - begin) / 1e9);
   console.log(JSON.stringify({rate, kib: (after - before) / idle})); process.exit(0); })();
+"""
+
+
+_PICOWS = """
+import asyncio, json, pathlib, resource, sys, time
+from picows import WSListener, ws_connect
+port, number, idle = map(int, sys.argv[1:])
+held = []
+def kib():
+    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
+    return float(next(line for line in lines if line.startswith('VmRSS:')).split()[1])
+async def pool(count):
+    numbers, begin = iter(range(count)), time.monotonic()
+    async def work():
+        for _ in numbers:
+            held.append(await ws_connect(WSListener, f'ws://127.0.0.1:{port}/'))
+    await asyncio.gather(*(work() for _ in range(50)))
+    return time.monotonic() - begin
+async def leave():
+    for transport, _ in held:
+        transport.disconnect()
+    held.clear()
+    await asyncio.sleep(0.2)
+async def main():
+    await pool(200)
+    await leave()
+    before = kib()
+    await pool(idle)
+    after = kib()
+    await leave()
+    took = await pool(number)
+    print(json.dumps({'rate': number / took, 'kib': (after - before) / idle}))
+    await leave()
+resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+asyncio.run(main())
 """
 
 
@@ -160,46 +197,50 @@ def node_ws() -> list[str] | None:
     return [node, "-e", _WS]
 
 
-def one(client: str, port: int, number: int, idle: int) -> dict[str, float]:
+def clients() -> dict[str, list[str]]:
+    """The clients that can be measured, each with the start of its command."""
+    found = {name: [sys.executable, "-m", "bench.many", "--client", name] for name in ("ws101", "websockets")}
+    node, python = node_ws(), peers.python_peers()
+    if node is not None:
+        found["ws"] = node
+    if python is not None and peers.has(python, "picows"):
+        found["picows"] = [str(python), "-c", _PICOWS]
+    return found
+
+
+def one(command: list[str], port: int, number: int, idle: int) -> dict[str, float]:
     """One client in a process of its own."""
-    command = [sys.executable, "-m", "bench.many", "--client", client, "--port", str(port)]
-    command += ["--number", str(number), "--idle", str(idle)]
-    if client == "ws":
-        found = node_ws()
-        assert found is not None
-        command = [*found, str(port), str(number), str(idle)]
-        env = {**os.environ, "NODE_PATH": str(NODE / "node_modules")}
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=env)
-    else:
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    env = {**os.environ, "NODE_PATH": str(NODE / "node_modules")}
+    words = [*command, str(port), str(number), str(idle)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120, env=env)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 
 
-def compare(number: int, idle: int, rounds: int) -> bool:
-    """Measure all in turn; whether both goals are met."""
-    clients = ["ws101", "websockets", *(["ws"] if node_ws() else [])]
-    if "ws" not in clients:
-        print("NOT MEASURED: ws (npm install --prefix .cache/bench-node ws)")
-    if find_spec("picows") is None:
-        print("NOT MEASURED: picows is not installed")
+def measure(report: Report, number: int, idle: int, rounds: int) -> None:
+    """Measure all in turn, and add figures and goals to a report."""
+    commands = clients()
+    for name in ("ws", "picows"):
+        if name not in commands:
+            report.note(f"NOT MEASURED: {name} is not there")
     server = subprocess.Popen([sys.executable, "-m", "bench.many", "--serve"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
         port = int(server.stdout.readline())
-        turns = [{client: one(client, port, number, idle) for client in clients} for _ in range(rounds)]
+        turns = [{name: one(words, port, number, idle) for name, words in commands.items()} for _ in range(rounds)]
     finally:
         server.kill()
         server.wait()
         server.stdout.close()
-    rate = {client: statistics.median(turn[client]["rate"] for turn in turns) for client in clients}
-    kib = {client: statistics.median(turn[client]["kib"] for turn in turns) for client in clients}
-    print(f"{number} handshakes, 50 at once; {idle} idle tunnels; medians of {rounds}")
-    for client in clients:
-        print(f"{client:<12} {rate[client]:8.0f} handshakes/s  {kib[client]:6.1f} KiB a connection")
-    ratio = statistics.median(turn["ws101"]["rate"] / turn["websockets"]["rate"] for turn in turns)
-    print(f"ratio {ratio:.2f} (goal: at least {FASTER:g}); {kib['ws101']:.1f} KiB (goal: at most {KIB:g})")
-    return ratio >= FASTER and kib["ws101"] <= KIB
+    for name in commands:
+        rate, kib = (statistics.median(turn[name][what] for turn in turns) for what in ("rate", "kib"))
+        report.figure("handshakes", f"{number}, {idle} idle", name, f"{rate:,.0f} a second, {kib:.1f} KiB a connection")
+    for name in [name for name in commands if name != "ws101"]:
+        ratio = statistics.median(turn["ws101"]["rate"] / turn[name]["rate"] for turn in turns)
+        limit = FASTER if name == "websockets" else None
+        report.goals.append(Goal(f"many: handshakes a second, ws101 / {name}", ratio, limit, least=True))
+    kib = statistics.median(turn["ws101"]["kib"] for turn in turns)
+    report.goals.append(Goal("many: KiB a connection", kib, KIB))
 
 
 def main() -> int:
@@ -209,17 +250,19 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--serve", action="store_true")
     parser.add_argument("--client", choices=("ws101", "websockets"))
-    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("given", type=int, nargs="*", help="for --client: port, number, idle")
     options = parser.parse_args()
     if options.serve:
         serve()
     if options.client == "ws101":
-        print(json.dumps(measure_ours(options.port, options.number, options.idle)))
+        print(json.dumps(measure_ours(*options.given)))
         return 0
     if options.client == "websockets":
-        print(json.dumps(asyncio.run(measure_websockets(options.port, options.number, options.idle))))
+        print(json.dumps(asyncio.run(measure_websockets(*options.given))))
         return 0
-    return 0 if compare(options.number, options.idle, options.rounds) else 1
+    report = Report(platform.python_version(), platform.machine())
+    measure(report, options.number, options.idle, options.rounds)
+    return report.ending()
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ another one (no two share a host), so nothing is answered from what was remember
 from __future__ import annotations
 
 import argparse
+import platform
 import subprocess
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench.measure import GENERATOR
+from bench.report import Goal, Report
 from ws101.http1 import Request
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
@@ -31,26 +33,29 @@ HANDSHAKE = (
 PATHS = ("/ws", "/api/x?y=1", "/", "/static/a.css", "/v1/socket")
 
 
+def measure(report: Report, servers: int, rounds: int) -> None:
+    """Measure, and add figures and the goal to a report."""
+    config = loaded(servers)
+    build = Build((1, 31, 3))
+    arrivals = [arrival for server in config.servers for arrival in asked(server.first("server_name"))]
+    first = rate(lambda: [trace(config, arrival, build) for arrival in arrivals], len(arrivals), 1)
+    again = rate(lambda: [trace(config, arrival, build) for arrival in arrivals], len(arrivals), rounds)
+    routes = config.routes()
+    request = Request("GET", "/ws", "HTTP/1.1", (("Host", "x.test"), *HANDSHAKE))
+    routed = rate(lambda: [answer(route, request, build) for route in routes], len(routes), 1)
+    for what, value in (("trace, first", first), ("trace, again", again), ("answer, first", routed)):
+        report.figure(what, f"{servers} single", "ws101", f"{value:,.0f} a second of processor time")
+    report.goals.append(Goal(f"model, {servers} single: traces a second, once loaded", again, GOAL, least=True))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--servers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    config = loaded(options.servers)
-    build = Build((1, 31, 3))
-    arrivals = [arrival for server in config.servers for arrival in asked(server.first("server_name"))]
-    first = rate(lambda: [trace(config, arrival, build) for arrival in arrivals], len(arrivals), 1)
-    again = rate(lambda: [trace(config, arrival, build) for arrival in arrivals], len(arrivals), options.rounds)
-    routes = config.routes()
-    request = Request("GET", "/ws", "HTTP/1.1", (("Host", "x.test"), *HANDSHAKE))
-    routed = rate(lambda: [answer(route, request, build) for route in routes], len(routes), 1)
-    print(f"{options.servers} servers, predictions a second of processor time:")
-    print(f"  trace, each server for the first time  {first:9.0f}")
-    print(
-        f"  trace, once loaded                     {again:9.0f}  (goal {GOAL}: {'met' if again >= GOAL else 'missed'})"
-    )
-    print(f"  answer, {len(routes)} routes once each        {routed:9.0f}")
-    return 0 if again >= GOAL else 1
+    report = Report(platform.python_version(), platform.machine())
+    measure(report, options.servers, options.rounds)
+    return report.ending()
 
 
 def loaded(servers: int) -> Config:

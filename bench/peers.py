@@ -11,7 +11,7 @@ from bench.measure import ROOT
 
 VENV = ROOT / ".cache" / "bench-venv"
 NODE = ROOT / ".cache" / "bench-node"
-PACKAGES = ("crossplane", "gixy-next")
+PACKAGES = ("crossplane", "gixy-next", "picows")
 
 
 def python_peers() -> Path | None:
@@ -19,11 +19,16 @@ def python_peers() -> Path | None:
     python = VENV / "bin" / "python"
     if not python.exists() and not _try([sys.executable, "-m", "venv", str(VENV)]):
         return None
-    missing = [name for name in PACKAGES if not _try([str(python), "-m", "pip", "show", "-q", name])]
+    missing = [name for name in PACKAGES if not has(python, name)]
     for name in missing:
         if not _try([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", name]):
             print(f"NOT MEASURED: {name} cannot be installed")
     return python
+
+
+def has(python: Path, name: str) -> bool:
+    """Whether a package is installed for an interpreter."""
+    return _try([str(python), "-m", "pip", "show", "-q", name])
 
 
 def gixy() -> Path | None:

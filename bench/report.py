@@ -24,16 +24,27 @@ CAUSES = {
 
 
 class Goal(NamedTuple):
-    """A figure and what it may be at most; None: printed only."""
+    """A figure and what it may be at most, or must be at least; None: printed only."""
 
     name: str
     value: float
     limit: float | None
+    least: bool = False
 
     @property
     def met(self) -> bool:
         """Whether it is within its limit."""
-        return self.limit is None or self.value <= self.limit
+        return self.limit is None or (self.value >= self.limit if self.least else self.value <= self.limit)
+
+    @property
+    def wanted(self) -> str:
+        """The limit in words."""
+        return "" if self.limit is None else f"at {'least' if self.least else 'most'} {self.limit:g}"
+
+    @property
+    def verdict(self) -> str:
+        """What came of it."""
+        return "" if self.limit is None else "met" if self.met else "**missed**"
 
 
 @dataclass
@@ -44,6 +55,7 @@ class Report:
     machine: str
     rows: list[tuple[str, str, str, float, Cost | None]] = field(default_factory=list)
     goals: list[Goal] = field(default_factory=list)
+    figures: list[tuple[str, str, str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     checks: dict[str, Cost] = field(default_factory=dict)
 
@@ -51,6 +63,11 @@ class Report:
         """Add a figure."""
         self.rows.append((what, where, who, seconds, cost))
         print(f"{what:15} {where:14} {who:24} {seconds:8.3f} s", flush=True)
+
+    def figure(self, what: str, where: str, who: str, value: str) -> None:
+        """Add a figure that is no time."""
+        self.figures.append((what, where, who, value))
+        print(f"{what:15} {where:14} {who:24} {value}", flush=True)
 
     def note(self, text: str) -> None:
         """Add a remark; the same one once."""
@@ -74,20 +91,30 @@ class Report:
             f"Measured by `make bench` (Python {self.python}, {self.machine}): the same files, the same run, processor",
             "time (user and system), the best of several runs. The configurations are made by `tools/gen_conf.py`.",
             "",
-            "| figure | measured | at most | |",
+            "| figure | measured | goal | |",
             "|---|---|---|---|",
         ]
         for goal in self.goals:
-            limit = "" if goal.limit is None else f"{goal.limit:g}"
-            lines.append(f"| {goal.name} | {goal.value:.3g} | {limit} | {'met' if goal.met else '**missed**'} |")
+            value = f"{goal.value:,.0f}" if goal.value >= 1000 else f"{goal.value:.3g}"
+            lines.append(f"| {goal.name} | {value} | {goal.wanted} | {goal.verdict} |")
         lines += ["", "| what | where | who | processor s | clock s | memory MB |", "|---|---|---|---|---|---|"]
         for what, where, who, seconds, cost in self.rows:
             rest = f"{cost.wall:.3f} | {cost.memory:.0f}" if cost else " | "
             stopped = " (stopped)" if cost and cost.code is None else ""
             lines.append(f"| {what} | {where} | {who}{stopped} | {seconds:.3f} | {rest} |")
+        lines += ["", "| what | where | who | figure |", "|---|---|---|---|"] if self.figures else []
+        lines += [f"| {what} | {where} | {who} | {value} |" for what, where, who, value in self.figures]
         missed = dict.fromkeys(goal.name.split()[0].strip(":,") for goal in self.goals if not goal.met)
         lines += ["", *(f"- Missed, {word}: {CAUSES[word]}." for word in missed if word in CAUSES)]
         return "\n".join([*lines, *(f"- {note}" for note in self.notes), ""])
+
+    def ending(self) -> int:
+        """Print the goals and the notes; the exit code of a benchmark that was run alone."""
+        for goal in self.goals:
+            print(f"{goal.name}: {goal.value:.3g} {goal.wanted} {goal.verdict.strip('*')}".rstrip())
+        print("\n".join(self.notes))
+        failed = any(note.startswith("FAILED") for note in self.notes)
+        return 0 if all(goal.met for goal in self.goals) and not failed else 1
 
     def write(self, path: Path) -> None:
         """Write the page."""
