@@ -92,9 +92,8 @@ def command(
     if write and applying:
         raise UsageError("--write and --apply exclude each other", help="--apply writes, reloads and proves")
     told = find_settings(settings, (path,) if path is not None else ())
-    options, inputs = with_settings(
-        options_of(urls, select, ignore, form, idle_timeout), Inputs(roots, nginx, nginx_version), told
-    )
+    given = Inputs(roots, nginx, nginx_version)
+    options, inputs = with_settings(options_of(urls, select, ignore, form, idle_timeout), given, told)
     asked = (*(word for url in urls for word in ("--url", url)), *(("--settings", settings) if settings else ()))
     urls = options.urls
     loaded = _load(path, urls, inputs)
