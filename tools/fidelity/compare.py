@@ -66,7 +66,7 @@ def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tu
     rest, found = list(seen.upstream), []
     for asked in trace.subrequests:
         forwarded = asked.outcome.forwarded
-        if forwarded is None:
+        if forwarded is None or asked.outcome.kind != "proxied":
             continue
         candidates = [item for item in rest if not _which(forwarded, places.get(item[0], item[0]))]
         fit = [item for item in candidates if not _spoken(forwarded, item[1])]
@@ -80,7 +80,7 @@ def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tu
 
 def _switched_early(trace: Trace) -> bool:
     """Whether the backend of a subrequest gets a handshake, agrees, and so ends the connection."""
-    sent = (asked.outcome.forwarded for asked in trace.subrequests)
+    sent = (asked.outcome.forwarded for asked in trace.subrequests if asked.outcome.kind == "proxied")
     return has_upgrade(trace.arrival.request) and any(forwarded and forwarded.tunnel for forwarded in sent)
 
 

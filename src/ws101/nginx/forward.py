@@ -34,13 +34,14 @@ _key = lru_cache(maxsize=4096)(lower)
 
 
 class BadGateway(Exception):
-    """nginx cannot make or send the request: the status it answers, and why."""
+    """nginx cannot make or send the request: the status it answers, why, and what it would have sent."""
 
-    def __init__(self, status: int, reason: str, origin: Placed | None) -> None:
+    def __init__(self, status: int, reason: str, origin: Placed | None, made: Forwarded | None = None) -> None:
         super().__init__(reason)
         self.status = status
         self.reason = reason
         self.origin = origin
+        self.made = made
 
 
 def forwarded(state: State) -> Forwarded:
@@ -58,18 +59,28 @@ def forwarded(state: State) -> Forwarded:
         return _other_protocol(state, plan)
     url = _url(state, plan)
     state.proxy_host, state.proxy_port = url.host_header, url.port_text
-    kept = kept_of_too_long(state)
-    if kept is not None:
-        state.discarded, state.read_length = True, kept
-        raise BadGateway(413, "client intended to send too large chunked body", body_limit(state.scope)[1])
+    _read_body(state)
     upstream = plan.upstream or locate(state.config, state.build, url, plan.handler)
     made = _made(state, plan, url, upstream, cached)
     for peer in upstream.peers if upstream.block is not None else ():
         if peer.origin is not None and "resolve" in peer.origin.args:
             state.wonder(Unknown(f'"{peer.address}" is looked up at run time', peer.origin))
     _needs_resolver(state, plan, url, made)
+    return _sent(upstream, made)
+
+
+def _read_body(state: State) -> None:
+    """Read a chunked body, which may turn out to be too long."""
+    kept = kept_of_too_long(state)
+    if kept is not None:
+        state.discarded, state.read_length = True, kept
+        raise BadGateway(413, "client intended to send too large chunked body", body_limit(state.scope)[1])
+
+
+def _sent(upstream: Upstream, made: Forwarded) -> Forwarded:
+    """What is sent; an upstream whose peers are all marked down is never asked."""
     if upstream.block is not None and not upstream.block.opaque and all(peer.down for peer in upstream.peers):
-        raise BadGateway(502, f'no live upstreams in "{upstream.name}"', upstream.block.opener)
+        raise BadGateway(502, f'no live upstreams in "{upstream.name}"', upstream.block.opener, made)
     return made
 
 
@@ -151,8 +162,9 @@ def _other_protocol(state: State, plan: Plan) -> Forwarded:
             url = parse_proxy_url(f"http://{rest}")
             found = locate(state.config, state.build, url, plan.handler)
             upstream = replace(found, name=rest, tls=separator != "" and scheme in _ENCRYPTED)
+    _read_body(state)
     timeout, origin = plan.idle_timeout, plan.idle_origin
-    return Forwarded(plan.handler, upstream, None, (), False, ("protocol",), timeout, origin)
+    return _sent(upstream, Forwarded(plan.handler, upstream, None, (), False, ("protocol",), timeout, origin))
 
 
 def _url(state: State, plan: Plan) -> ProxyUrl:

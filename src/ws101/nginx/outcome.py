@@ -144,7 +144,7 @@ class Outcome:
         status: The status nginx itself answers with; None where the backend or the file system decides.
         location: The Location field of a redirect.
         body: The text of a ``return``; None if there is none.
-        forwarded: What reaches the backend, for ``proxied``.
+        forwarded: What reaches the backend, for ``proxied``; what would, where every peer is marked down.
         server: The server block that answered.
         scope: The location (or ``if``) whose settings rule; the server's own scope where no location matched.
     """

@@ -11,6 +11,7 @@ What only run time knows (a file, a password, an auth_request) is taken at its u
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -379,7 +380,8 @@ def _proxied(state: State) -> Next:
         result = forwarded(state)
     except BadGateway as error:
         state.decide("upstream", str(error.status), error.reason, error.origin)
-        return _finish(state, error.status)
+        end = _finish(state, error.status)
+        return replace(end, forwarded=error.made) if isinstance(end, Outcome) else end
     for unknown in result.unknown:
         state.wonder(unknown)
     name = result.upstream.url if result.upstream else "?"
