@@ -42,6 +42,15 @@ def test_killed_at_any_step_nginx_can_start_and_the_next_run_makes_it_whole(site
     assert {kill.ending for kill in kills} >= ({"cleaned", "put back", "finished"} if keep else {"put back"})
 
 
+def test_killed_while_symlinks_are_made_and_removed_the_next_run_makes_it_whole(tmp_path: Path) -> None:
+    binary = find_nginx()
+    assert binary is not None
+    with running(binary, tmp_path / "state", by_links=True) as site:
+        kills = [*at_every_step(site, True, "prepare"), *at_every_step(site, False, "after done")]
+    assert {kill.ending for kill in kills} >= {"cleaned", "put back", "finished"}
+    assert {kill.state for kill in kills} == {"old", "new"}
+
+
 @pytest.mark.parametrize("step", ["write", "reserved", "overwritten", "swapped", "reload", "put back", "cleaned"])
 def test_a_file_half_written_in_place_is_put_back(site: Site, step: str) -> None:
     other = site.nginx.dir / "hard-link"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from ws101.host.binary import NginxBinary
 from ws101.host.files import DiskFiles
+from ws101.host.links import Content, Link
 from ws101.host.staging import Stage, loaded_files
 from ws101.host.target import Target
 from ws101.lab.nginx import Nginx
@@ -29,13 +31,15 @@ def fill(folder: Path, files: dict[str, str]) -> None:
         path.write_bytes(text.encode("latin-1"))
 
 
-def staged(folder: Path, overlay: dict[str, bytes | None]) -> dict[str, str]:
+def staged(folder: Path, overlay: Mapping[str, Content]) -> dict[str, str]:
     """The staged files, the siblings' names being replaced by ``NAME!``."""
     stage = Stage(DiskFiles(), f"{folder}/nginx.conf", "tag")
     main = stage.write({f"{folder}/{name}": data for name, data in overlay.items()})
     short = {name: original.replace(f"{folder}/", "") + "!" for name, original in stage.written.items()}
     found = {}
     for name, original in short.items():
+        if not Path(name).exists():
+            continue
         text = Path(name).read_text(encoding="latin-1")
         for long, mark in short.items():
             text = text.replace(long, mark)
@@ -65,6 +69,41 @@ def test_a_new_and_a_removed_file_change_what_a_glob_means(tmp_path: Path) -> No
     assert found.count("\n") == MAIN.count("\n")
     gone = staged(tmp_path, {"conf.d/a.conf": None, "conf.d/c.conf": None})["nginx.conf!"]
     assert "conf.d" not in gone
+
+
+def test_what_an_include_names_and_the_change_removes_is_missing_in_the_test_too(tmp_path: Path) -> None:
+    fill(tmp_path, FILES)
+    site = staged(tmp_path, {"snippets/answer": None})["sites/site.conf!"]
+    assert 'include "snippets/answer!";' in site
+    stage = Stage(DiskFiles(), f"{tmp_path}/nginx.conf", "tag")
+    stage.write({f"{tmp_path}/snippets/answer": None})
+    assert not [name for name, original in stage.written.items() if "answer" in original and Path(name).exists()]
+    stage.remove()
+
+
+def test_symlinks_of_the_change_are_followed_as_they_will_be(tmp_path: Path) -> None:
+    fill(tmp_path, FILES | {"available/b": "# b\n"})
+    (tmp_path / "sites/a.conf").symlink_to("../available/b")
+    removed = staged(tmp_path, {"sites/a.conf": None})
+    assert 'include "sites/site.conf"' in removed["nginx.conf!"]
+    assert "a.conf" not in removed["nginx.conf!"].partition("sites")[2]
+    made: dict[str, Content] = {"sites/new.conf": Link("../available/c"), "available/c": b"# c\n"}
+    assert staged(tmp_path, made)["sites/new.conf!"] == "# c\n"
+    chained: dict[str, Content] = {"sites/a.conf": Link("new.conf"), **made}
+    assert staged(tmp_path, chained)["sites/a.conf!"] == "# c\n"
+    behind = staged(tmp_path, {"available/b": b"# other\n"})
+    assert behind["sites/a.conf!"] == "# other\n"
+    assert (tmp_path / "sites/a.conf").is_symlink()
+
+
+def test_a_symlink_of_the_change_that_leads_nowhere_or_in_a_circle_is_missing(tmp_path: Path) -> None:
+    fill(tmp_path, FILES)
+    for target in ("../nowhere", "new.conf"):
+        stage = Stage(DiskFiles(), f"{tmp_path}/nginx.conf", "tag")
+        stage.write({f"{tmp_path}/sites/new.conf": Link(target)})
+        (name,) = [name for name, original in stage.written.items() if original.endswith("new.conf")]
+        assert not Path(name).exists()
+        stage.remove()
 
 
 def test_a_main_file_without_a_pid_gets_one_on_its_first_line(tmp_path: Path) -> None:

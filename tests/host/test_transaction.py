@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.faults.site import Measured, Site, Told, running
+from tools.faults.site import Edits, Measured, Site, Told, running
 from ws101.host import transaction
 from ws101.host.binary import NginxBinary, find_nginx
 from ws101.host.journal import lock
@@ -135,7 +135,9 @@ def test_a_file_that_appears_meanwhile_stops_it(site: Site) -> None:
 
 
 def test_a_file_that_is_not_what_the_caller_read_stops_it(site: Site) -> None:
-    edits = {path: (old and b"x" + old, new) for path, (old, new) in site.good.items()}
+    edits: Edits = {
+        path: (b"x" + old if isinstance(old, bytes) else None, new) for path, (old, new) in site.good.items()
+    }
     assert isinstance(site.run(edits), NotStarted)
     stale = site.run(site.good, loaded={site.path("conf.d/log.conf"): "0" * 64})
     assert isinstance(stale, NotStarted)
@@ -297,7 +299,7 @@ def slow_backend(listening: socket.socket, go_on: threading.Event) -> None:
 def test_a_site_behind_a_symlink_is_written_through(site: Site) -> None:
     sites = site.nginx.dir / "sites"
     available = site.nginx.dir / "available"
-    available.mkdir()
+    available.mkdir(exist_ok=True)
     (sites / "site.conf").rename(available / "site")
     (sites / "site.conf").symlink_to("../available/site")
     outcome = site.run(site.good)

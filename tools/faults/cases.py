@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tools.faults.site import Measured, Site, Told, ending, restore, whole
+from tools.faults.site import Measured, Site, Told, ending, restore, running, whole
 from ws101.host.journal import lock
 from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack
 from ws101.host.process import master_of
@@ -227,6 +227,52 @@ def concurrent_edit_while_writing(site: Site) -> Iterator[str]:
             yield ending(outcome)
 
 
+def links_change_meanwhile(site: Site) -> Iterator[str]:
+    """Somebody retargets, removes or replaces one of the symlinks, before it is written and after: kept, and said."""
+    with running(site.nginx.binary, site.state.with_name("links"), by_links=True) as other:
+        before, state = other.contents(), other.state
+        for step in ("snapshot done", "prepare done", "before", "swapped", "write done", "reload", "after"):
+            for number, theirs in enumerate((_retargeted, _removed, _replaced)):
+                if number % other.every:
+                    continue
+                yield _with_other_link(replace(other, state=state.with_name(f"{step}-{number}")), before, step, theirs)
+
+
+def _with_other_link(site: Site, before: dict[str, bytes], step: str, theirs: Callable[[Path], object]) -> str:
+    name = "enabled/c.conf"
+    seen: list[bytes | None] = []
+
+    def strike() -> None:
+        theirs(site.nginx.dir / name)
+        seen.append(site.contents().get(name))
+
+    outcome = site.run(site.good, Told(keep=False), fault=_at(step, strike))
+    assert not isinstance(outcome, Applied), (step, outcome)
+    assert site.contents().get(name) == seen[0], (step, outcome)
+    assert not [left for left in site.contents() if "ws101" in left]
+    assert isinstance(outcome, NotStarted) or outcome.trouble or outcome.restored
+    assert site.nginx.test()[0]
+    assert site.answer() in {"old", "new"}
+    restore(site, before)
+    assert whole(site, before) == "old"
+    return ending(outcome)
+
+
+def _retargeted(link: Path) -> None:
+    _removed(link)
+    link.symlink_to("../available/old.conf.not-there.conf")
+    (link.parent / link.readlink()).write_bytes(b"# theirs\n")
+
+
+def _removed(link: Path) -> None:
+    link.unlink()
+
+
+def _replaced(link: Path) -> None:
+    _removed(link)
+    link.write_bytes(b"# somebody's own file\n")
+
+
 def two_runs(site: Site) -> Iterator[str]:
     before = site.contents()
     with lock(site.state):
@@ -374,6 +420,7 @@ CASES = (
     Case("its folder vanishes", folder_vanishes),
     Case("somebody edits a file before it is written", concurrent_edit_before),
     Case("somebody edits a file while it is written, or after", concurrent_edit_while_writing),
+    Case("somebody changes a symlink before, while or after it is written", links_change_meanwhile),
     Case("two runs at once", two_runs),
     Case("the disk is full, from the start or from a step on", disk_is_full, "tmpfs"),
     Case("the file system turns read-only", permission_is_lost, "mount"),

@@ -10,11 +10,20 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from tools.faults.site import Site, Told, restore, whole
+from tools.faults.site import Site, Told, restore, running, whole
 from ws101.host.outcome import Applied, NotStarted, Outcome
 from ws101.host.recovery import recover
 
-__all__ = ["Kill", "at_every_step", "at_random_moments", "in_place", "killed", "steps_of", "while_recovering"]
+__all__ = [
+    "Kill",
+    "at_every_step",
+    "at_random_moments",
+    "by_links",
+    "in_place",
+    "killed",
+    "steps_of",
+    "while_recovering",
+]
 
 Action = Callable[[Callable[[str], None]], object]
 
@@ -91,6 +100,13 @@ def in_place(site: Site, keep: bool = False) -> Iterator[Kill]:
         yield from at_every_step(site, keep)
     finally:
         other.unlink()
+
+
+def by_links(site: Site) -> Iterator[Kill]:
+    """A change that is made of symlinks, kept and rolled back, on an nginx of its own beside this one."""
+    with running(site.nginx.binary, site.state.with_name("links"), by_links=True) as other:
+        yield from at_every_step(other, True)
+        yield from at_every_step(other, False)
 
 
 def while_recovering(site: Site) -> Iterator[Kill]:

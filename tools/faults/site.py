@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ws101.host.binary import NginxBinary
+from ws101.host.links import Content, Link
 from ws101.host.outcome import Applied, Outcome, RolledBack, Verdict
 from ws101.host.process import compiled, master_of
 from ws101.host.recovery import Recovered, interrupted
@@ -19,7 +20,7 @@ from ws101.lab.ports import free_ports
 
 __all__ = ["Edits", "Measured", "Site", "Told", "ending", "restore", "running", "whole"]
 
-Edits = dict[str, tuple[bytes | None, bytes | None]]
+Edits = dict[str, tuple[Content, Content]]
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Site:
         state: The state folder.
         target: The nginx as a change knows it.
         every: Of the moments at which a fault can strike, every how manieth is tried.
+        by_links: Whether the change is made of symlinks: the site is turned off, and another one on.
     """
 
     nginx: Nginx
@@ -39,6 +41,7 @@ class Site:
     state: Path
     target: Target
     every: int = 1
+    by_links: bool = False
 
     def path(self, name: str) -> str:
         return str(self.nginx.dir / name)
@@ -58,6 +61,17 @@ class Site:
     @property
     def good(self) -> Edits:
         """The users come first here, so the order has to be found."""
+        if self.by_links:
+            return {
+                self.path("enabled/b.conf"): (None, Link("../available/new.conf")),
+                self.path("enabled/a.conf"): (Link("../available/old.conf"), None),
+                self.path("enabled/c.conf"): (Link("../available/empty.conf"), Link("../available/none.conf")),
+                self.path("available/new.conf"): (
+                    None,
+                    self.read("available/old.conf").replace(b"200 old", b"200 new"),
+                ),
+                self.path("available/none.conf"): (None, b"# none\n"),
+            }
         return self.change("sites/site.conf", "200 old", "200 $answer") | {
             self.path("conf.d/map.conf"): (None, b"map $uri $answer { default new; }\n")
         }
@@ -67,9 +81,18 @@ class Site:
         return Transaction(edits=edits, **arguments).run()  # type: ignore[arg-type]
 
     def contents(self) -> dict[str, bytes]:
-        """Every configuration file, the leftovers included."""
-        paths = [p for p in self.nginx.dir.rglob("*") if p.is_file() and ("conf" in p.name or "ws101" in p.name)]
-        return {str(path.relative_to(self.nginx.dir)): path.read_bytes() for path in paths}
+        """Every configuration file and symlink, the leftovers included."""
+        paths = [p for p in self.nginx.dir.rglob("*") if "conf" in p.name or "ws101" in p.name]
+        files = [path for path in paths if path.is_symlink() or path.is_file()]
+        return {str(path.relative_to(self.nginx.dir)): _content(path) for path in files}
+
+
+_MARK = b"symlink to "
+_MADE = ("enabled/b", "available/new", "available/none")
+
+
+def _content(path: Path) -> bytes:
+    return _MARK + str(path.readlink()).encode() if path.is_symlink() else path.read_bytes()
 
 
 class Measured:
@@ -111,22 +134,35 @@ class Told:
 
 
 @contextlib.contextmanager
-def running(binary: NginxBinary, state: Path, more: str = "", main: str = "") -> Iterator[Site]:
+def running(
+    binary: NginxBinary, state: Path, more: str = "", main: str = "", *, by_links: bool = False
+) -> Iterator[Site]:
     """The site on an nginx of its own, with further text at the http level and at the top level."""
     (port,) = free_ports(1)
     files = {
         "nginx.conf": wrap(
-            "    include conf.d/*.conf; include sites/*.conf;\n" + more, binary=binary, main=main, events=_EVENTS
+            "    include conf.d/*.conf; include sites/*.conf; include enabled/*.conf;\n" + more,
+            binary=binary,
+            main=main,
+            events=_EVENTS,
         ),
         "conf.d/log.conf": "log_not_found off;\n",
-        "sites/site.conf": f"server {{\n    listen 127.0.0.1:{port};\n    location / {{ return 200 old; }}\n}}\n",
+        ("available/old.conf" if by_links else "sites/site.conf"): _SERVER.format(port=port),
+        "available/empty.conf": "# empty\n",
     }
-    with Nginx(files, binary=binary) as nginx:
+    nginx = Nginx(files, binary=binary)
+    if by_links:
+        (nginx.dir / "enabled").mkdir()
+        for name, target in (("a.conf", "old.conf"), ("c.conf", "empty.conf")):
+            (nginx.dir / "enabled" / name).symlink_to(f"../available/{target}")
+    with nginx:
         master = master_of(nginx.pid)
         assert master is not None
-        yield Site(nginx, port, state, Target.of(master, compiled(binary.version_text)))
+        found = Target.of(master, compiled(binary.version_text))
+        yield Site(nginx, port, state, found, by_links=by_links)
 
 
+_SERVER = "server {{\n    listen 127.0.0.1:{port};\n    location / {{ return 200 old; }}\n}}\n"
 _EVENTS = "worker_connections 4096;"
 
 
@@ -135,7 +171,11 @@ def restore(site: Site, before: dict[str, bytes]) -> None:
     for name in site.contents().keys() - before.keys():
         (site.nginx.dir / name).unlink()
     for name, data in before.items():
-        site.nginx.rewrite(name, data)
+        if not data.startswith(_MARK):
+            site.nginx.rewrite(name, data)
+        elif site.contents().get(name) != data:
+            (site.nginx.dir / name).unlink(missing_ok=True)
+            (site.nginx.dir / name).symlink_to(data.removeprefix(_MARK).decode())
     site.nginx.hang_up()
     site.nginx.wait_reloaded()
 
@@ -152,7 +192,11 @@ def whole(site: Site, before: dict[str, bytes], done: tuple[Recovered, ...] = ()
     now = site.contents()
     assert not [name for name in now if "ws101" in name]
     state = "old" if now == before else "new"
-    if state == "new":
+    if state == "new" and site.by_links:
+        assert now.keys() == before.keys() - {"enabled/a.conf"} | {f"{name}.conf" for name in _MADE}
+        assert now["enabled/b.conf"] == _MARK + b"../available/new.conf"
+        assert now["enabled/c.conf"] == _MARK + b"../available/none.conf"
+    elif state == "new":
         assert now.keys() == before.keys() | {"conf.d/map.conf"}
         assert b"$answer" in now["sites/site.conf"]
     assert site.answer() == state

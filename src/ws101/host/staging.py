@@ -108,6 +108,8 @@ class Stage:
             data = self._read(name)
             if data is not None:
                 self._done[key] = self._rewritten(name, data, top)
+            elif self._is_ours(name):
+                self._done[key] = self._missing(name)
         return self._done[key]
 
     def _real(self, name: str, data: Content) -> str:
@@ -130,10 +132,17 @@ class Stage:
             ours = ours or real in self._reals
             found = self._reals[real] if real in self._reals else link_at(real)
             if not isinstance(found, Link):
-                return (found if real in self._reals else read_regular(real)), ours
+                return (found if real in self._reals else _on_disk(real)), ours
             target = self.files.disk_name(found.target) if found.target.startswith("/") else found.target
             disk = posixpath.join(posixpath.dirname(real), target)
-        raise ApplyError("its symbolic links form a loop", where=disk)
+        return None, ours  # a circle
+
+    def _missing(self, name: str) -> str:
+        """A name under which there is nothing, for what the change leaves without a file."""
+        self._count += 1
+        staged = self._sibling(name, f"t{self._count}")
+        self.written[staged] = name
+        return staged
 
     def _is_ours(self, name: str) -> bool:
         try:
@@ -206,6 +215,13 @@ class Stage:
         except OSError as error:
             raise refused(error, disk) from error
         return staged
+
+
+def _on_disk(real: str) -> bytes | None:
+    try:
+        return read_regular(real)
+    except FileNotFoundError:
+        return None
 
 
 def loaded_files(files: DiskFiles, main: str) -> tuple[str, ...]:
