@@ -165,7 +165,7 @@ function told(answer) {
   const ends = answer.variants.map((item) => ({ heading: item.heading, ...(item.answer || item.tunnel) }));
   const same = new Set(ends.map((end) => end.text)).size === 1;
   const shown = same ? ends.slice(0, 1) : ends;
-  return shown.map((end) => el("p", { class: `outcome ${end.kind}` }, el("b", {}, answer.url), same || !end.heading ? ": " : `, ${end.heading}: `, end.text));
+  return shown.map((end) => el("p", { class: `outcome ${end.kind}` }, el("b", {}, answer.url), same || !end.heading ? ": " : `, on ${end.heading}: `, end.text.replace(/^(yes|no|unknown): /, "")));
 }
 
 const DIFF = { "+": "added", "-": "removed", "@": "gutter" };
