@@ -42,6 +42,7 @@ from pathlib import Path
 from tools.fidelity.batch import Batch, Pair
 from tools.fidelity.compare import has_upgrade
 from tools.fidelity.sample import PROXY_LINE, Ask, Sample, lacking
+from tools.fidelity.speech import protocol_of
 from tools.fidelity.wire import Seen, Wire
 from ws101.host.binary import NginxBinary, all_nginx
 from ws101.http1 import Request
@@ -55,6 +56,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "tests" / "cases"
 MODEL_ONLY = ("1.30.4", "1.31.4")
 _SECTION = re.compile(r"(?m)^--- *(\w+)(.*)\n")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_SUBREQUESTS = "__SUB__"
 _PAGE = b"<hr><center>nginx"
 
 
@@ -194,34 +196,46 @@ def answers(binary: NginxBinary, cases: Sequence[Case], folder: Path) -> Iterato
 
 def _real(pair: Pair, answer: Trace) -> str:
     """What nginx did; the folder is empty, so a file that is looked for is not there."""
-    is_file = answer.outcome.kind == "static" and not pair.seen.upstream and pair.seen.status in (403, 404)
-    return "a file is looked for" if is_file else seen_as_text(pair)
+    return seen_as_text(pair, answer.outcome.kind == "static" and pair.seen.status in (403, 404))
 
 
-def seen_as_text(pair: Pair) -> str:
-    """What a real nginx did, in the words of a case."""
+def seen_as_text(pair: Pair, is_file: bool = False) -> str:
+    """What a real nginx did, in the words of a case; what is no HTTP/1 counts as no answer."""
     seen = pair.seen
-    if seen.upstream:
-        name, raw, _ = seen.upstream[-1]
-        head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
-        return _in_places(_forwarded(name, head, body, _got(seen)), pair)
-    if not seen.answer:
-        return "the connection is closed"
-    text = None if _PAGE in seen.body else seen.body.decode("latin-1")
-    return _in_places(_answer(seen.status, seen.header("Location"), text or None), pair)
+    asked = "".join(_asked(item.data) for item in seen.upstream if item.name == _SUBREQUESTS)
+    rest = [item for item in seen.upstream if item.name != _SUBREQUESTS]
+    if rest:
+        name, raw, _ = rest[-1]
+        protocol = protocol_of(raw)
+        said = _spoken_to(name, protocol, _got(seen)) if protocol else _forwarded(name, raw, _got(seen))
+    elif is_file:
+        said = "a file is looked for"
+    elif seen.status is None:
+        said = "the connection is closed"
+    else:
+        text = None if _PAGE in seen.body else seen.body.decode("latin-1")
+        said = _answer(seen.status, seen.header("Location"), text or None)
+    return _in_places(said + asked, pair)
 
 
 def described(answer: Trace, pair: Pair) -> str:
     """What the model says, in the words of a case."""
+    asked = [item.outcome.forwarded for item in answer.subrequests if item.outcome.kind == "proxied"]
+    texts = [_asked(item.request.encode()) for item in asked if item is not None and item.request is not None]
+    said = _described(answer)
+    return said if said == "unknown" else _in_places(said + "".join(texts), pair)
+
+
+def _described(answer: Trace) -> str:
     outcome, forwarded = answer.outcome, answer.outcome.forwarded
-    if forwarded is not None:
+    if outcome.kind == "proxied" and forwarded is not None:
         request, upstream = forwarded.request, forwarded.upstream
+        got = _would_get(answer, outcome)
+        if upstream is not None and forwarded.faults == ("protocol",):
+            return _spoken_to(upstream.peers[0].address.removeprefix("unix:"), forwarded.handler.name, got)
         if request is None or upstream is None:
             return "unknown"
-        raw = request.encode().decode("latin-1")
-        head, _, body = raw.partition("\r\n\r\n")
-        name = _in_places(upstream.peers[0].address.removeprefix("unix:"), pair)
-        return _in_places(_forwarded(name, head, body, _would_get(answer, outcome)), pair)
+        return _forwarded(upstream.peers[0].address.removeprefix("unix:"), request.encode(), got)
     if outcome.kind == "static":
         return "a file is looked for"
     if outcome.kind in ("closed", "unknown"):
@@ -230,12 +244,25 @@ def described(answer: Trace, pair: Pair) -> str:
         return "unknown"
     is_head = answer.arrival.request.method == "HEAD"
     text = outcome.body if outcome.kind == "returned" and not is_head and outcome.status not in (204, 304) else None
-    return _in_places(_answer(outcome.status, outcome.location, text or None), pair)
+    return _answer(outcome.status, outcome.location, text or None)
 
 
-def _forwarded(name: str, head: str, body: str, got: str) -> str:
-    lines = head.replace("\r\n", "\n") + (f"\n\n{body}" if body else "")
-    return f"{name} gets\n{lines}\n\nthe client gets {got}"
+def _lines(raw: bytes) -> str:
+    """A request for reading."""
+    head, _, body = raw.decode("latin-1").partition("\r\n\r\n")
+    return head.replace("\r\n", "\n") + (f"\n\n{body}" if body else "")
+
+
+def _forwarded(name: str, raw: bytes, got: str) -> str:
+    return f"{name} gets\n{_lines(raw)}\n\nthe client gets {got}"
+
+
+def _spoken_to(name: str, protocol: str, got: str) -> str:
+    return f"{name} is spoken to by {protocol}\n\nthe client gets {got}"
+
+
+def _asked(raw: bytes) -> str:
+    return f"\n\n{_SUBREQUESTS} is asked\n{_lines(raw)}"
 
 
 def _got(seen: Seen) -> str:
@@ -261,7 +288,7 @@ def _answer(status: int | None, location: str | None, text: str | None) -> str:
 
 def _in_places(text: str, pair: Pair) -> str:
     """Addresses put back to the names of the places."""
-    for place in ("__ADDR__", "__B0__", "__B1__", "__B2__", "__SOCK__", "__UNIX__"):
+    for place in ("__ADDR__", "__B0__", "__B1__", "__B2__", "__SOCK__", "__UNIX__", "__SUB__"):
         text = text.replace(pair.placed.places[place], place)
     for place in ("__PORT__", "__TLS__"):
         text = re.sub(rf"(?<!\d){pair.placed.places[place]}(?!\d)", place, text)

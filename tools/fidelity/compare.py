@@ -72,10 +72,15 @@ def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tu
         fit = [item for item in candidates if not _spoken(forwarded, item[1])]
         if fit:
             rest.remove(fit[0])
-        else:
+        elif not _conflicts(forwarded):
             wanted = forwarded.request.encode() if forwarded.request else forwarded.headers
             found.append(Difference("subrequest", wanted, candidates or rest))
     return rest, found
+
+
+def _conflicts(forwarded: Forwarded) -> bool:
+    """Whether nginx itself may fail to make the request."""
+    return any("map's regular expression changes" in unknown.reason for unknown in forwarded.unknown)
 
 
 def _switched_early(trace: Trace) -> bool:
@@ -125,7 +130,7 @@ def _proxied(
     forwarded = outcome.forwarded
     if forwarded is None:
         return [Difference("forwarded", None, rest)]
-    if any("map's regular expression changes" in unknown.reason for unknown in forwarded.unknown):
+    if _conflicts(forwarded):
         return []
     looked_up = [unknown.reason for unknown in trace.unknown if unknown.reason.endswith("looked up at run time")]
     if looked_up and not any(".dns.test" in reason for reason in looked_up):

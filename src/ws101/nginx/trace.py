@@ -40,6 +40,7 @@ __all__ = ["answer", "forward", "trace"]
 Next = Outcome | str
 _METHODS_OF_FILES = frozenset(("GET", "HEAD", "POST"))
 _CLOSE = 444
+_MISDIRECTED = "the host is another than TLS was asked for, and clients are verified"
 _SHOWN = {494: 400, 495: 400, 496: 400, 497: 400}
 _CODE_HANDLERS = (
     "content_by_lua_block",
@@ -71,10 +72,13 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         return Trace(arrival, (), Outcome("unknown"), (Unknown(group.reason),))
     chosen: list[Choice] = []
     first = group.find(lower(arrival.sni)) if arrival.tls and arrival.sni else None
+    misdirected: list[Placed] = []
 
     def choose(host: str) -> tuple[Scope, ClientSettings]:
         choice = group.find(host)
         chosen.append(choice)
+        if first is not None and (origin := _verifies_another(choice.server, first, arrival, host)):
+            misdirected.append(origin)
         return choice.server, client_settings(choice.server, build)
 
     default = first.server if first else group.default
@@ -85,11 +89,13 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
     server = chosen[-1].server if chosen else default
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(arrival.request), server, server)
+        if misdirected:
+            received = Refused(421, _MISDIRECTED, 421)
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     _note_server(state, group, chosen[-1] if chosen else first)
-    begin = _first_step(state, group, first)
+    begin = _first_step(state, group, misdirected)
     take_real_address(state, server)
     return _done(state, _run(state, begin))
 
@@ -175,7 +181,16 @@ def _first_listen(group: Group) -> Placed | None:
     return group.listens[0] if group.listens else None
 
 
-def _first_step(state: State, group: Group, by_sni: Choice | None) -> str:
+def _verifies_another(server: Scope, first: Choice, arrival: Arrival, host: str) -> Placed | None:
+    """The ssl_verify_client of a server that the host picks after TLS has picked one by another name."""
+    verify = effective(server, "ssl_verify_client")
+    is_named = first.origin is not None and first.origin.name == "server_name"
+    if not is_named or lower(arrival.sni or "") == host or lower(verify.text or "off") == "off":
+        return None
+    return verify.origin
+
+
+def _first_step(state: State, group: Group, misdirected: list[Placed]) -> str:
     """The step after the request was read; notes what the connection leaves open."""
     if group.proxy_protocol:
         state.decide("connection", "PROXY protocol", "the listener expects it first", group.listens[0])
@@ -186,15 +201,11 @@ def _first_step(state: State, group: Group, by_sni: Choice | None) -> str:
     if group.ssl and not state.arrival.tls:
         state.decide("request", "400", "client sent plain HTTP request to HTTPS port")
         return "plain_to_https"
-    verify = effective(state.server, "ssl_verify_client")
-    if not state.arrival.tls or verify.text is None or lower(verify.text) == "off":
-        return "server_rewrite"
-    named = by_sni is not None and by_sni.origin is not None and by_sni.origin.name == "server_name"
-    if named and state.received.host and lower(state.arrival.sni or "") != state.received.host:
-        why = "the host is another than TLS was asked for, and clients are verified"
-        state.decide("request", "421", why, verify.origin)
+    if misdirected:
+        state.decide("request", "421", _MISDIRECTED, misdirected[0])
         return "misdirected"
-    if lower(verify.text) == "on":
+    verify = effective(state.server, "ssl_verify_client")
+    if state.arrival.tls and lower(verify.text or "") == "on":
         state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
     return "server_rewrite"
 
