@@ -402,6 +402,44 @@ def test_a_killed_change_is_recovered_by_the_command(running: Running) -> None:
     assert running.contents() == before
 
 
+def test_taking_back_is_proven_by_measuring_and_the_history_says_so(running: Running) -> None:
+    url = f"ws://127.0.0.1:{running.port}/ws"
+    running.mend()
+    assert running.apply("--url", url).code == 0
+    done = running.ws101("undo")
+    said = " ".join(done.out.split())
+    assert done.code == 0, said
+    assert "TAKEN BACK" in said
+    assert f"{url} answers 400, as before the change" in said
+    assert said.index("before 101") < said.index("after 400") < said.index("reload")
+    listed = running.ws101("undo", "--list", "--format", "json").json["changes"]
+    assert "as before the change" in listed[0]["proof"]
+    assert [row["state"] for row in listed] == ["applied", "undone"]
+
+
+def test_taking_back_what_then_answers_otherwise_says_so_and_keeps_the_old_files(running: Running) -> None:
+    before = running.contents()
+    running.edit("sites-available/site", 'return 200 "a page"', "return 404")
+    assert running.apply().code == 0
+    journal = next((running.state / "changes").glob("*/journal.jsonl"))
+    journal.write_text(journal.read_text().replace('"plain": 200', '"plain": 204'))
+    done = running.ws101("undo", "--format", "json")
+    assert (done.code, done.json["class"]) == (1, "undone-otherwise")
+    assert "/page answers 200, before the change 200 (a plain request: 204)" in done.json["reason"]
+    assert running.contents() == before
+
+
+def test_taking_back_what_was_never_measured_is_not_called_proven(running: Running) -> None:
+    running.edit("sites-available/site", 'return 200 "a page"', "return 404")
+    assert running.apply().code == 0
+    journal = next((running.state / "changes").glob("*/journal.jsonl"))
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if '"measured"' not in line]
+    journal.write_text("".join(lines))
+    done = running.ws101("undo", "--format", "json")
+    assert (done.code, done.json["class"]) == (0, "undone-unmeasured")
+    assert "was not written down" in done.json["reason"]
+
+
 def test_taking_back_over_a_later_edit_is_refused_and_says_where_the_bytes_are(running: Running) -> None:
     running.mend()
     assert running.apply().code == 0

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools.faults.cases import CASES, Case, why_not
-from tools.faults.kills import at_every_step, at_random_moments, killed, steps_of, while_recovering
+from tools.faults.kills import at_every_step, at_random_moments, killed, steps_of, while_recovering, while_undoing
 from tools.faults.site import Site, Told, restore, running, whole
 from ws101.host.binary import find_nginx
 from ws101.host.outcome import Applied, RolledBack
@@ -77,6 +77,12 @@ def test_killed_after_the_decision_the_change_is_finished(site: Site, step: str)
     done = recover(site.state)
     assert [one.action for one in done] == ["finished"]
     assert whole(site, before, done) == "new"
+
+
+def test_killed_while_it_is_taken_back_a_change_is_there_whole_or_not_at_all(site: Site) -> None:
+    kills = [*while_undoing(site)]
+    assert {kill.state for kill in kills} == {"old", "new"}
+    assert {kill.ending for kill in kills} >= {"cleaned", "put back", "finished"}
 
 
 def test_killed_while_recovering_the_next_recovery_ends_it(site: Site) -> None:

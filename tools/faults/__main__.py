@@ -16,7 +16,15 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from tools.faults.cases import CASES, why_not
-from tools.faults.kills import Kill, at_every_step, at_random_moments, by_links, in_place, while_recovering
+from tools.faults.kills import (
+    Kill,
+    at_every_step,
+    at_random_moments,
+    by_links,
+    in_place,
+    while_recovering,
+    while_undoing,
+)
 from tools.faults.load import compare
 from tools.faults.page import Figures, Row, write, write_load
 from tools.faults.site import Site, running
@@ -29,6 +37,7 @@ KILLS: tuple[tuple[str, Callable[[Site], Iterator[Kill]]], ...] = (
     ("kill -9 at each step of a change that is rolled back", lambda site: at_every_step(site, False)),
     ("kill -9 at each step of writing in place", in_place),
     ("kill -9 at each step of turning sites on and off by symlinks", by_links),
+    ("kill -9 at each step of taking a change back", while_undoing),
     ("kill -9 at each step of recovering from a kill -9", while_recovering),
     ("kill -9 at random moments, every fourth time of the recovery too", lambda s: at_random_moments(s, MOMENTS, 101)),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from tools.faults.site import Site, Told, restore, running, whole
 from ws101.host.outcome import Applied, NotStarted, Outcome
 from ws101.host.recovery import recover
+from ws101.host.transaction import undo
 
 __all__ = [
     "Kill",
@@ -107,6 +108,21 @@ def by_links(site: Site) -> Iterator[Kill]:
     with running(site.nginx.binary, site.state.with_name("links"), by_links=True) as other:
         yield from at_every_step(other, True)
         yield from at_every_step(other, False)
+
+
+def while_undoing(site: Site) -> Iterator[Kill]:
+    """A change that is kept, and killed at each step of being taken back."""
+    before = site.contents()
+    steps: list[str] = []
+    assert isinstance(site.run(site.good), Applied)
+    assert isinstance(undo(site.state, fault=steps.append), Applied)
+    for at, step in enumerate(steps):
+        assert isinstance(site.run(site.good), Applied)
+        assert killed(lambda fault: undo(site.state, fault=fault), at), step
+        accepted, said = site.nginx.test()
+        assert accepted, f"after {step}: {said}"
+        done = recover(site.state)
+        yield Kill(step, done[0].action if done else "nothing to do", whole(site, before, done))
 
 
 def while_recovering(site: Site) -> Iterator[Kill]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import click
 
@@ -17,7 +17,7 @@ from ws101.fix import FixResult
 from ws101.host.journal import state_folder
 from ws101.host.links import Content
 from ws101.host.outcome import Applied, NotStarted, Outcome, RolledBack, advice
-from ws101.host.proof import LiveProof, Measured, Watched
+from ws101.host.proof import LiveProof, Measured, OnMeasured, Watched
 from ws101.report.json.base import Json, dump
 from ws101.report.json.fix import apply, fixed
 from ws101.report.terminal.changes import meaning
@@ -32,6 +32,7 @@ __all__ = [
     "class_of",
     "ending_of",
     "exit_code",
+    "progress",
     "show_advice",
     "steps_of",
 ]
@@ -39,6 +40,8 @@ __all__ = [
 _EXIT_CODES = {
     "proven": 0,
     "undone": 0,
+    "undone-unmeasured": 0,
+    "undone-otherwise": 1,
     "unproven": 0,
     "delivered": 1,
     "rolled-back": 1,
@@ -50,6 +53,8 @@ _WORDS = {
     "delivered": ("warning", "DELIVERED"),
     "unproven": ("warning", "KEPT, NOT PROVEN"),
     "undone": ("good", "TAKEN BACK"),
+    "undone-unmeasured": ("warning", "TAKEN BACK, NOT MEASURED"),
+    "undone-otherwise": ("warning", "TAKEN BACK, NOT AS BEFORE"),
     "rolled-back": ("error", "PUT BACK"),
     "damaged": ("error", "NOT AS IT WAS"),
     "not-started": ("error", "NOTHING CHANGED"),
@@ -84,7 +89,7 @@ def carry_out(
     change: Change, options: ApplyOptions, *, console: Console, human: bool, yes: bool
 ) -> tuple[Outcome, LiveProof]:
     """Say what the change means and touches, ask, make it, and say how it went."""
-    ready = get_ready(change, options, _progress(console) if human else None)
+    ready = get_ready(change, options, progress(console) if human else None)
     asking = not yes and console.stream.isatty() and sys.stdin.isatty()
     if human or asking:
         console.write(meaning_of(change, console) + reach(ready.reach, console.style))
@@ -115,11 +120,15 @@ def show_advice(outcome: Outcome, console: Console) -> None:
 
 
 def exit_code(outcome: Outcome, proof: LiveProof | None = None) -> int:
-    """0 proven, kept or taken back; 1 delivered or put back; 2 not started, or not as it was."""
+    """0 proven, kept or taken back; 1 delivered, put back, or taken back and answered otherwise than before; 2 not
+    started, or not as it was.
+    """
     return _EXIT_CODES[class_of(outcome, proof)]
 
 
-def _progress(console: Console) -> Callable[[str, Watched, Measured], None]:
+def progress(console: Console) -> OnMeasured:
+    """What shows each measurement as it is made."""
+
     def show(phase: str, watched: Watched, seen: Measured) -> None:
         status = seen.status if seen.status is not None else "no answer"
         role = "good" if seen.works else "dim"
@@ -138,7 +147,7 @@ def class_of(outcome: Outcome, proof: LiveProof | None = None) -> str:
     if isinstance(outcome, RolledBack):
         return "rolled-back" if outcome.restored else "damaged"
     if proof is None:
-        return "undone"
+        return "undone" if outcome.proven else "undone-otherwise" if outcome.shortfall else "undone-unmeasured"
     if proof.delivered:
         return "delivered"
     return "proven" if outcome.proven and not proof.silent else "unproven"
@@ -147,9 +156,9 @@ def class_of(outcome: Outcome, proof: LiveProof | None = None) -> str:
 def ending_of(outcome: Outcome, proof: LiveProof | None = None) -> Ending:
     """How a change ended, for people."""
     role, word = _WORDS[class_of(outcome, proof)]
-    said = outcome.reason if proof is not None else "the files are as they were before the change"
-    if isinstance(outcome, RolledBack | NotStarted):
-        said = outcome.reason
+    said = outcome.reason
+    if isinstance(outcome, Applied) and proof is None:
+        said = f"the files are as they were before the change; {outcome.shortfall or outcome.reason}"
     if isinstance(outcome, Applied) and proof is not None and proof.delivered:
         said = f"{'; '.join(proof.delivered)}; if it wants credentials, pass --header"
     if isinstance(outcome, RolledBack) and not outcome.restored:

@@ -8,7 +8,7 @@ import time
 import click
 
 from ws101.cli.console import Console
-from ws101.cli.options import output_options
+from ws101.cli.options import header_option, output_options
 from ws101.errors import UsageError
 
 __all__ = ["command"]
@@ -18,9 +18,12 @@ __all__ = ["command"]
 @click.argument("change", required=False, default="")
 @click.option("--list", "listing", is_flag=True, help="Show every change with its proof, the last one first.")
 @click.option("--recover", "recovering", is_flag=True, help="Finish or take back a change that was interrupted.")
+@header_option
 @output_options("json")
-def command(*, change: str, listing: bool, recovering: bool, output: str, color: str) -> int:
+def command(*, change: str, listing: bool, recovering: bool, headers: tuple[str, ...], output: str, color: str) -> int:
     r"""Take back what fix --apply or apply changed: the last change, or CHANGE; nginx is reloaded.
+
+    Every route that the change measured must answer as it did before the change; what does not is said.
 
     \b
     Examples:
@@ -35,10 +38,13 @@ def command(*, change: str, listing: bool, recovering: bool, output: str, color:
         return _list(console, output)
     if recovering:
         return _recover(console, output)
-    from ws101.cli.applying import as_json, ending_of, exit_code, show_advice, steps_of
+    from ws101.cli.applying import as_json, ending_of, exit_code, progress, show_advice, steps_of
+    from ws101.cli.requests import parse_headers
     from ws101.host.transaction import undo
+    from ws101.probes.handshake import HandshakeOptions
 
-    outcome = undo(change=change)
+    options = HandshakeOptions(headers=parse_headers(headers))
+    outcome = undo(change=change, options=options, on_measured=None if output == "json" else progress(console))
     if output == "json":
         from ws101.report.json.base import dump
         from ws101.report.json.fix import undo as report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from ws101.lazy import dataclass
@@ -11,10 +12,21 @@ __all__ = ["NO_PROOF", "Applied", "NotStarted", "Outcome", "Proof", "RolledBack"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a proof says: go on (keep it, it is proven), or not, and why."""
+    """What a proof says: go on (keep it, it is proven), or not, and why.
+
+    Args:
+        ok: Whether to go on.
+        reason: What was seen.
+        seen: What was measured, as the journal keeps it.
+        shortfall: What is not as it should be, although it is kept; empty if nothing.
+        measured: Whether anything was.
+    """
 
     ok: bool
     reason: str = ""
+    seen: tuple[Mapping[str, object], ...] = ()
+    shortfall: str = ""
+    measured: bool = True
 
 
 class Proof(Protocol):
@@ -36,10 +48,10 @@ class _NoProof:
         return Verdict(True)
 
     def after(self) -> Verdict:
-        return Verdict(True, "nobody measured it")
+        return Verdict(True, "nobody measured it", measured=False)
 
     def after_rollback(self) -> Verdict:
-        return Verdict(True, "nobody measured it")
+        return Verdict(True, "nobody measured it", measured=False)
 
 
 NO_PROOF: Proof = _NoProof()
@@ -65,12 +77,14 @@ class Applied:
         steps: What was done.
         reason: The proof's words.
         proven: Whether nginx runs it and the proof saw it; else it was only accepted by ``nginx -t`` and written.
+        shortfall: What the proof saw that is not as it should be; empty if nothing.
     """
 
     id: str
     steps: tuple[Step, ...]
     reason: str
     proven: bool
+    shortfall: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ what a client must see afterwards.  Success is a 101, or that same answer.  A ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field, replace
 from itertools import islice
 
@@ -26,7 +26,20 @@ from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import ORDINARY, HandshakeOptions, build_request
 from ws101.rules.base.urls import plain_request
 
-__all__ = ["LiveProof", "Measured", "Watched", "counterparts", "gone", "meant", "reach", "watch"]
+__all__ = [
+    "LiveProof",
+    "Measured",
+    "OnMeasured",
+    "Watched",
+    "answer_of",
+    "counterparts",
+    "gone",
+    "meant",
+    "measure",
+    "reach",
+    "watch",
+    "written_down",
+]
 
 _WILDCARD = ("0.0.0.0", "::", "")  # noqa: S104  # compared with, never bound
 
@@ -62,6 +75,10 @@ class Measured:
     message: str
 
 
+OnMeasured = Callable[[str, Watched, Measured], None]
+"""Called with a word for the phase, the route and what was measured."""
+
+
 @dataclass(slots=True)
 class LiveProof:
     """Decides about a change by evidence (see ``ws101.host.outcome.Proof``).
@@ -76,7 +93,7 @@ class LiveProof:
     watched: tuple[Watched, ...]
     require_101: bool = False
     unproven: bool = False
-    on_measured: Callable[[str, Watched, Measured], None] | None = None
+    on_measured: OnMeasured | None = None
     old: dict[str, Measured] = field(default_factory=dict)
     new: dict[str, Measured] = field(default_factory=dict)
     backend: dict[str, int | None] = field(default_factory=dict)
@@ -92,7 +109,7 @@ class LiveProof:
                     return Verdict(False, silent)
                 self.silent += [silent] if silent else []
             self.old[watched.endpoint.url] = self._measure("before", watched)
-        return Verdict(True, f"{len(self.watched)} routes measured")
+        return Verdict(True, f"{len(self.watched)} routes measured", written_down(self.watched, self.old))
 
     def _ask_backend(self, watched: Watched) -> str:
         """Send the predicted request straight to the backend; why that was not possible, or empty."""
@@ -133,7 +150,7 @@ class LiveProof:
         old = self.old.get(watched.endpoint.url)
         if watched.aimed or old is None or (old.status, old.plain) == (now.status, now.plain):
             return []
-        return [f"{watched.endpoint.url} answers {_answer(now)}, before {_answer(old)}, as is meant"]
+        return [f"{watched.endpoint.url} answers {answer_of(now)}, before {answer_of(old)}, as is meant"]
 
     def _shortfall(self, url: str, now: Measured) -> str:
         """Why a fixed route is not proven; empty if it is."""
@@ -167,16 +184,38 @@ class LiveProof:
         return Verdict(True, "every route answers as before")
 
     def _measure(self, phase: str, watched: Watched) -> Measured:
-        seen, result = handshake(watched.endpoint, watched.options, watched.network)
-        page = plain(watched.endpoint, (), watched.network)
-        status = page.handshake.status if page.handshake else None
-        measured = Measured(result.status, seen.passed, status, seen.message)
-        if self.on_measured is not None:
-            self.on_measured(phase, watched, measured)
-        return measured
+        return measure(phase, watched, self.on_measured)
 
 
-def _answer(seen: Measured) -> str:
+def measure(phase: str, watched: Watched, on_measured: OnMeasured | None = None) -> Measured:
+    """Ask a route for a handshake and for a page, and tell who wants to know."""
+    seen, result = handshake(watched.endpoint, watched.options, watched.network)
+    page = plain(watched.endpoint, (), watched.network)
+    status = page.handshake.status if page.handshake else None
+    measured = Measured(result.status, seen.passed, status, seen.message)
+    if on_measured is not None:
+        on_measured(phase, watched, measured)
+    return measured
+
+
+def written_down(watched: Iterable[Watched], seen: Mapping[str, Measured]) -> tuple[Mapping[str, object], ...]:
+    """What routes answered, as a journal keeps it."""
+    return tuple(
+        {
+            "url": item.endpoint.url,
+            "at": [[entry.host, entry.port, list(entry.addresses)] for entry in item.network.resolve],
+            "aimed": item.aimed,
+            "status": seen[item.endpoint.url].status,
+            "works": seen[item.endpoint.url].works,
+            "plain": seen[item.endpoint.url].plain,
+        }
+        for item in watched
+        if item.endpoint.url in seen
+    )
+
+
+def answer_of(seen: Measured) -> str:
+    """What a route answered, in a word or two."""
     statuses = {seen.status, seen.plain} - {None}
     return f"{seen.status or 'nothing'}" if len(statuses) < 2 else f"{seen.status} (a plain request: {seen.plain})"
 

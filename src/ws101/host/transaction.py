@@ -30,11 +30,14 @@ from ws101.host.journal import FileRecord, Journal, changes, digest, lock, new_i
 from ws101.host.links import Content, Link, link_at, names_link
 from ws101.host.outcome import NO_PROOF, Applied, NotStarted, Outcome, Proof, RolledBack, Step, Verdict
 from ws101.host.process import LogMark, Reload, may_signal, reload_command, send_reload, serving, wait_reloaded
+from ws101.host.proof import OnMeasured
 from ws101.host.recovery import put_all_back, recover_locked, refusal, reload_now, tag_of
 from ws101.host.staging import Overlay, Stage, loaded_files
 from ws101.host.target import Target
+from ws101.host.undoing import MEASURED, proof_of_undo
 from ws101.host.workers import children
 from ws101.host.writing import Fault, Pending, commit, discard, no_fault, prepare
+from ws101.probes.handshake import ORDINARY, HandshakeOptions
 
 __all__ = ["Changes", "Interrupted", "Transaction", "find_order", "undo"]
 
@@ -158,7 +161,9 @@ class Transaction:
         with self._step("prepare"):
             self._prepare(names)
         with self._step("before") as notes:
-            notes.append(_go(self.proof.before()))
+            verdict = self.proof.before()
+            notes.append(_go(verdict))
+            self._note(MEASURED, routes=verdict.seen)
         with self._step("verify"):
             self._verify()
 
@@ -261,7 +266,7 @@ class Transaction:
         ]
         self._journal.append("prepared", files=records)
 
-    def _make(self) -> str:
+    def _make(self) -> Verdict:
         """Write, reload and prove; returns why the change is kept."""
         for number, pending in enumerate(self._pending):
             self._torn = frozenset({number} if pending.in_place else ())
@@ -274,7 +279,7 @@ class Transaction:
             with self._step("test"):
                 self._accept(self.target.accepts(self.target.main))
         if self.target.master is None and not self.target.reload_command:
-            return "no nginx is running: written and accepted by nginx -t, not proven"
+            return Verdict(True, "no nginx is running: written and accepted by nginx -t, not proven", measured=False)
         log = self._mark()
         with self._step("reload") as notes:
             self._may_run_new = True
@@ -285,7 +290,7 @@ class Transaction:
             self._watch(log)
         if not verdict.ok:
             raise ApplyError(verdict.reason)
-        return verdict.reason
+        return verdict
 
     def _mark(self) -> LogMark | None:
         path = self.target.log_path
@@ -314,13 +319,13 @@ class Transaction:
         if said:
             raise ApplyError(f"the error log says: {said[0]}")
 
-    def _keep(self, reason: str) -> Applied:
-        self._shielded = True
+    def _keep(self, verdict: Verdict) -> Applied:
+        self._shielded, reason = True, verdict.reason
         self._note("keep", reason=reason)
         self.fault("keep")
         self._close("applied", reason=reason)
-        proven = self._may_run_new and self.proof is not NO_PROOF
-        return Applied(self.id, (*self._steps,), reason, proven)
+        proven = self._may_run_new and verdict.measured and not verdict.shortfall
+        return Applied(self.id, (*self._steps,), reason, proven, verdict.shortfall)
 
     def _roll_back(self, reason: str) -> RolledBack:
         self._shielded = True
@@ -403,7 +408,9 @@ def undo(
     state: Path | str | None = None,
     change: str = "",
     *,
-    proof: Proof = NO_PROOF,
+    proof: Proof | None = None,
+    options: HandshakeOptions = ORDINARY,
+    on_measured: OnMeasured | None = None,
     wait: float = 10.0,
     timeout: float = 5.0,
     fault: Fault = no_fault,
@@ -413,7 +420,9 @@ def undo(
     Args:
         state: The state folder.
         change: The change's id; by default the last one that stands.
-        proof: Who decides whether that is kept.
+        proof: Who decides whether that is kept; by default every route is compared with what it answered before.
+        options: How the handshakes of the routes that the change was about are made.
+        on_measured: Called with a word for the phase, the route and what was measured.
         wait: Seconds to wait for another run.
         timeout: Seconds that a reload may take.
         fault: Called with each step's name, for tests.
@@ -431,7 +440,7 @@ def undo(
     outcome = Transaction(
         target,
         {path: (new, old) for path, new, old in kept},
-        proof,
+        proof or proof_of_undo(journal, options, on_measured),
         state=folder,
         title=f"undo {journal.id}",
         undoes=journal.id,
