@@ -395,3 +395,26 @@ def test_an_application_that_answers_101_without_the_subprotocol_is_not_said_to_
     ]
     assert "backend-not-websocket-capable" not in rules
     assert "subprotocol-mismatch" in rules
+
+
+def test_a_heartbeat_that_comes_in_time_takes_the_warning_of_the_timeout_back() -> None:
+    known = replace(facts(opened(), PROXIED), findings=(finding("read-timeout", Level.WARNING),))
+    assert diagnose(known).verdict == "degraded"
+    for seconds, verdict in ((20.0, "works"), (59.5, "degraded")):
+        pings = Observation(Verdict.PASSED, "it pings", details=(("interval", seconds),))
+        found = diagnose(replace(known, results={**known.results, "heartbeat": pings}))
+        assert (found.verdict, found.root_causes[0].rule) == (verdict, "read-timeout")
+    assert "twice as fast as the timeout" in found.root_causes[0].help
+
+
+def test_where_nothing_listens_what_nginx_would_do_comes_later() -> None:
+    named = replace(
+        facts(lost("refused", connected=False), PROXIED),
+        findings=(finding("server-name-mismatch"),),
+        ports=((80, False),),
+    )
+    causes = diagnose(named).root_causes
+    assert [cause.rule for cause in causes] == ["client-wrong-public-port", "server-name-mismatch"]
+    assert "where the configuration has nginx listen" in causes[0].message
+    refused = replace(named, findings=(finding("config-syntax-error"),))
+    assert diagnose(refused).root_causes[0].rule == "config-syntax-error", "then nginx cannot start"

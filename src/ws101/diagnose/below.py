@@ -57,9 +57,17 @@ def unreachable(facts: Facts) -> RootCause | None:
             help=f"use port {other.removeprefix('port-')} in the client's URL",
             by=("site", other),
         )
+    message = f"nothing answers at port {facts.endpoint.port} of {facts.endpoint.host}"
+    if failure == "refused" and (facts.endpoint.port, facts.endpoint.tls) in facts.ports:
+        return blame(
+            "client-wrong-public-port",
+            "likely",
+            f"{message}, where the configuration has nginx listen",
+            _message(facts),
+            help="does nginx run there (nginx -t, its error log), and is the port published and open in the firewall?",
+        )
     offered = ", ".join(str(port) for port, _ in facts.ports)
     listed = f"the configuration offers this name at port {offered}" if offered else ""
-    message = f"nothing answers at port {facts.endpoint.port} of {facts.endpoint.host}"
     return blame(
         "client-wrong-public-port",
         "likely",

@@ -13,6 +13,8 @@ from ws101.findings import Finding, Level
 from ws101.probes.attribution import answered_by
 from ws101.probes.core import Observation, Timings
 from ws101.probes.masking import mask_request, mask_response, secrets_of
+from ws101.rules import find_rule
+from ws101.rules.base.registry import Bites
 
 __all__ = ["diagnose", "observe"]
 
@@ -122,6 +124,9 @@ def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
         _asked(life.CAUSES, facts),
     ]
     rooms = _steady(facts, rooms)
+    if below.unreachable(facts) is not None:
+        later = [cause for cause in configured if _needs_a_connection(cause)]
+        return (*_ordered([*rooms[:4], [c for c in configured if c not in later], *rooms[5:]]), *_ordered([later]))
     if facts.by_nginx and facts.status in _BEFORE_FORWARDING:
         rooms[4], rooms[6] = rooms[6], rooms[4]  # nginx refuses before it forwards
     if not facts.works and not any(cause.level is Level.ERROR for room in rooms for cause in room):
@@ -138,6 +143,12 @@ def _steady(facts: Facts, rooms: list[list[RootCause]]) -> list[list[RootCause]]
         return rooms
     kept = [[cause for cause in room if not VARIANTS & {*cause.decided_by}] for room in rooms]
     return kept if uneven is not None else [*kept, *([[unsteady]] if unsteady else [])]
+
+
+def _needs_a_connection(cause: RootCause) -> bool:
+    """Whether it shows only to who gets as far as nginx; a file that is not loaded may be why nobody listens."""
+    rule = find_rule(cause.rule)
+    return rule is not None and rule.bites >= Bites.ROUTE and cause.rule != "config-not-included"
 
 
 _BEFORE_FORWARDING = (401, 403, 407, 413, 414, 431, 494)
@@ -199,12 +210,13 @@ def _by_luck(cause: RootCause) -> RootCause:
 
 
 def _relieved(facts: Facts, cause: RootCause) -> RootCause:
-    """A warning about plain requests, where a plain request was made and this backend does not mind."""
-    if cause.rule != "connection-always-upgrade" or not facts.equals("plain", "direct-plain"):
-        return cause
-    said = f"a plain request gets the same through nginx and straight from the backend: {facts.said('plain')}"
-    by = ("plain", "direct-plain")
-    return replace(cause, level=Level.NOTE, evidence=(*cause.evidence, said), decided_by=by)
+    """A warning that the measurement takes back: plain requests that this backend does not mind, pings in time."""
+    if cause.rule == "connection-always-upgrade" and facts.equals("plain", "direct-plain"):
+        said = f"a plain request gets the same through nginx and straight from the backend: {facts.said('plain')}"
+        return replace(cause, level=Level.NOTE, evidence=(*cause.evidence, said), decided_by=("plain", "direct-plain"))
+    if cause.rule == "read-timeout" and (said := life.pinged_in_time(facts)):
+        return replace(cause, level=Level.NOTE, evidence=(*cause.evidence, said), decided_by=("heartbeat",))
+    return cause
 
 
 def _configured(finding: Finding, facts: Facts) -> RootCause:

@@ -8,7 +8,7 @@ from ws101.nginx.directives import parse_time
 from ws101.probes.core import Observation
 from ws101.text import Span
 
-__all__ = ["CAUSES"]
+__all__ = ["CAUSES", "pinged_in_time"]
 
 _EARLY, _LATE = 0.35, 1.0
 """How much before and after its figure nginx may cut: NGX_TIMER_LAZY_DELAY, and a busy machine."""
@@ -112,10 +112,23 @@ def no_heartbeat(facts: Facts) -> RootCause | None:
     )
 
 
+def _interval(facts: Facts) -> float | None:
+    """Seconds between the server's heartbeats, as measured."""
+    seen = facts.results.get("heartbeat")
+    return _seconds(seen, "interval") or _seconds(seen, "first")
+
+
+def pinged_in_time(facts: Facts) -> str:
+    """What was measured, if the server's heartbeat comes before nginx cuts a silent tunnel; else empty."""
+    interval, timeout = _interval(facts), _timeout(facts)
+    if interval is None or timeout is None or interval >= timeout - _LATE:
+        return ""
+    return f"the server's heartbeat comes every {interval:.0f} s, in time"
+
+
 def slow_heartbeat(facts: Facts) -> RootCause | None:
     """The heartbeat is slower than the idle timeout on the path, or just as slow: a race."""
-    seen, timeout = facts.results.get("heartbeat"), _timeout(facts)
-    interval = _seconds(seen, "interval") or _seconds(seen, "first")
+    interval, timeout = _interval(facts), _timeout(facts)
     if interval is None or timeout is None or interval < timeout - _LATE:
         return None
     return blame(
