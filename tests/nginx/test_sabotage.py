@@ -35,9 +35,11 @@ from ws101.nginx import (
     maps,
     names,
     plan,
+    realip,
     requests,
     rewrite,
     servers,
+    state,
     trace,
     variables,
 )
@@ -307,6 +309,11 @@ def _as_written(uri: str, *_more: Any) -> Any:
     return UriParts(path, args, False)
 
 
+def _status_as_it_is(true: Any, *asked: Any) -> Any:
+    denied = true(*asked)
+    return replace(denied, status=404) if isinstance(denied, access.Denied) and denied.status == 500 else denied
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "header fields of outer levels are merged": around(plan, "effective_all", _merged),
     "header fields are not inherited": around(plan, "effective_all", _innermost_only),
@@ -405,6 +412,35 @@ SABOTAGES: dict[str, Sabotage] = {
     "geo takes the least specific network": without(maps.GeoTable, "lookup", lambda _self, _value: "D"),
     "variables are worked out at each use": around(variables, "_resolver", _never_cached),
     "variables are worked out once": around(variables, "_resolver", _always_cached),
+    "auth_request is not asked": without(access, "_by_subrequest", lambda *_asked: False),
+    "auth_request keeps the method": around(
+        state.State, "subrequest", lambda true, s, u, a, _m, **b: true(s, u, a, s.method, **b)
+    ),
+    "auth_request takes every answer for yes": around(
+        access, "_by_subrequest", lambda true, *asked: true(*asked) is not False
+    ),
+    "auth_request refuses with any status": around(access, "_by_subrequest", _status_as_it_is),
+    "$request_method is the subrequest's": entry(builtins.BUILTINS, "request_method", lambda _true, s: s.method),
+    "subrequests are asked for addresses too": around(trace, "check_access", _with_state(is_subrequest=False)),
+    "mirror sends nothing": without(trace, "mirrored", lambda *_asked: None),
+    "mirror sends no arguments": around(
+        state.State, "subrequest", lambda true, s, u, _a, m, **b: true(s, u, "", m, **b)
+    ),
+    "copies have no body": around(
+        state.State, "subrequest", lambda true, s, u, a, m, **_b: true(s, u, a, m, has_body=False)
+    ),
+    "nobody is believed": without(trace, "take_real_address", lambda *_asked: None),
+    "everybody is believed": without(realip, "_holds", lambda *_asked: True),
+    "proxies behind proxies are never believed": around(
+        realip, "forwarded_address", lambda true, c, v, t, _r: true(c, v, t, False)
+    ),
+    "geo believes nobody": without(variables, "forwarded_address", lambda *_asked: None),
+    "the first handler of a location counts": around(rewrite, "_latest", lambda _true, _scope, found: found[0]),
+    "servers that are down are asked": without(forward, "_sent", lambda _upstream, made: made),
+    "TLS is never refused": around(
+        trace, "_unspoken", lambda true, *a: None if (t := true(*a)) and not t.status else t
+    ),
+    "another host than TLS asked for is fine": without(trace, "_verifies_another", lambda *_asked: None),
 }
 
 

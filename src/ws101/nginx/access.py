@@ -14,7 +14,7 @@ from ws101.nginx.inherit import Setting, effective, effective_all, is_on
 from ws101.nginx.outcome import Outcome, Trace
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.templates import Template, parse_template
-from ws101.nginx.variables import evaluate
+from ws101.nginx.variables import CAPTURE_CONFLICT, evaluate
 from ws101.text import lower
 
 __all__ = ["Denied", "check_access", "mirrored", "run_subrequest"]
@@ -195,6 +195,8 @@ def _by_subrequest(state: State, gate: _Gate, run: Run) -> Denied | bool:
     state.decide("access", "asked", f"auth_request {gate.subrequest.text}", origin)
     inner = state.subrequest(gate.subrequest.text or "", "", "GET", has_body=False)
     outcome = run_subrequest(state, inner, run)
+    if outcome.forwarded is not None and CAPTURE_CONFLICT in outcome.forwarded.unknown:
+        raise Unanswerable(Unknown(CAPTURE_CONFLICT.reason, origin))
     if outcome.kind == "closed":
         return Denied(444, "the subrequest of auth_request closes the connection", origin)
     if outcome.kind == "static" or (outcome.kind == "unknown" and outcome.status is None):

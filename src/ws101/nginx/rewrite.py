@@ -58,7 +58,7 @@ def own_handler(scope: Scope) -> Placed | None:
     memo = scope.memo
     if "handler" not in memo:
         found = [scope.all(name)[0] for name in HANDLERS if name in scope.index]
-        memo["handler"] = found[0] if len(found) == 1 else _latest(scope, found)
+        memo["handler"] = _latest(scope, found) if len(found) > 1 else next(iter(found), None)
     return memo["handler"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
