@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import sys
 import time
 
@@ -24,8 +25,11 @@ def main() -> int:
         reports = pool.starmap(run, jobs)
     seconds = time.perf_counter() - start
     executions = sum(sum(report.counts.values()) for report in reports)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    processor = used.ru_utime + used.ru_stime
     print(
-        f"{executions} executions in {seconds:.0f} s ({executions / seconds:.0f}/s), seeds {jobs[0][0]}..{jobs[-1][0]}"
+        f"{executions} executions in {seconds:.0f} s, {processor:.0f} s of processor time in "
+        f"{options.workers} processes ({executions / seconds:.0f}/s), seeds {jobs[0][0]}..{jobs[-1][0]}"
     )
     for name in reports[0].counts:
         print(f"  {name}: {sum(report.counts[name] for report in reports)}, slowest {_slowest(reports, name):.3f} s")

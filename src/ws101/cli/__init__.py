@@ -6,6 +6,7 @@ error-level finding, broken or failed, 2 could not do it, 130 interrupted.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -23,3 +24,6 @@ def main(args: Sequence[str] | None = None) -> int:
         return run(args)
     except KeyboardInterrupt:  # while the modules above were still loading
         return 130
+    finally:
+        if args is None:  # the process ends: nothing it made needs to be looked through for garbage
+            gc.freeze()

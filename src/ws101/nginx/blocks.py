@@ -102,6 +102,9 @@ class Level:
         self.names: NameTable[bool] | None = None
 
 
+_CLOSED: set[str] = set()
+"""What closed blocks have seen: nobody asks, and there are tens of thousands."""
+
 _Head = tuple[str, str, bool, bool, bool]
 """What is wrong with a location's head, its name, and whether it is exact, a pattern, named."""
 
@@ -387,6 +390,7 @@ class Http:
             self._sockets.setdefault(Socket("0.0.0.0", 80), [len(self._servers), 0, 0])  # noqa: S104
         elif level.context == "http":
             self._finish(_end(opener))
+        level.seen = _CLOSED
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -443,6 +447,8 @@ class Http:
                     if (name, exact) in known:
                         self.say(f'duplicate location "{name}"', directive)
                     known.add((name, exact))
+        for level in order:  # blocks that know each other would wait for the garbage collector
+            level.locations.clear()
 
     def _unknown_variables(self) -> None:
         for name, directive in self.uses.items():

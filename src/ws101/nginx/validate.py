@@ -87,7 +87,10 @@ def validate(config: Config, builds: Sequence[Build]) -> tuple[Refusal, ...]:
     was_enabled = gc.isenabled()
     gc.disable()  # a hundred thousand blocks are made here, and none becomes garbage before the end
     try:
-        return _Walk(config, tuple(builds)).run()
+        walk = _Walk(config, tuple(builds))
+        found = walk.run()
+        del walk.http  # it knows the walk: both would wait for the garbage collector
+        return found
     finally:
         if was_enabled:
             gc.enable()
