@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.browser import built, required
+from tests.page.browser import built
 from tools.page import building
 from tools.page.building import BuildError, filled, hash_of, library, own_archive, own_files, worker
 
@@ -92,7 +92,5 @@ def test_without_npm_or_node_it_says_so(tmp_path: Path, monkeypatch: pytest.Monk
         building.compiled(tmp_path, tmp_path / "library.zip", b"", "/lib/x.zip")
 
 
-def test_the_same_sources_give_the_same_bytes(tmp_path: Path) -> None:
-    required()
-    (tmp_path / "a").mkdir()
-    assert built(tmp_path).read_bytes() == built(tmp_path / "a").read_bytes()
+def test_the_same_sources_give_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    assert built(tmp_path).read_bytes() == path.read_bytes()

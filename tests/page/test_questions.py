@@ -175,6 +175,18 @@ def test_the_diff_can_be_applied_in_the_folder(desk: Desk, folder: Path) -> None
         assert (folder / item["name"]).read_bytes() == item["text"].encode("latin-1")
 
 
+def test_the_diff_that_is_shown_hides_secrets_and_the_one_to_apply_does_not() -> None:
+    secret = SITE.replace(
+        "proxy_pass http", "proxy_set_header Authorization 'Basic c2VjcmV0OnRvcA==';\n            proxy_pass http"
+    )
+    desk = opened({"nginx.conf": secret.encode()})
+    asked(desk, "look", main="nginx.conf", urls=[URL], nginx="1.22.1")
+    mended = asked(desk, "mend")
+    assert "c2VjcmV0OnRvcA==" in mended["diff"]
+    assert "c2VjcmV0OnRvcA==" not in "\n".join(mended["shown"])
+    assert any("Authorization" in line and "***" in line for line in mended["shown"])
+
+
 def test_the_fixed_files_come_as_one_archive_that_is_the_same_each_time(desk: Desk) -> None:
     asked(desk, "look", main="site/nginx.conf", urls=[URL])
     assert "no fixed files" in refused(desk, "bundle")

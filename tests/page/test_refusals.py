@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Error
 
-from tests.page.browser import Opened, Recorder, built, chromium, opened, required
+from tests.page.browser import Opened, Recorder, opened
 
 NEVER = "new Promise((done) => setTimeout(() => done('silence'), 200))"
 
@@ -84,19 +84,6 @@ LEAVING = {
     " document.head.append(m)",
 }
 """These end the document they are tried in, or nothing: the browser shows an error page instead of the address."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    required()
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    required()
-    return built(tmp_path_factory.mktemp("page"))
 
 
 @pytest.fixture(scope="module")

@@ -170,12 +170,17 @@ function told(answer) {
 
 const DIFF = { "+": "added", "-": "removed", "@": "gutter" };
 
-const utf8 = (latin) => new TextDecoder().decode(bytesOf(latin));
+const diffLine = (line) => {
+  const role = /^(---|\+\+\+) /.test(line) ? "title" : DIFF[line[0]] || "plain";
+  return el("span", { class: `r-${role}` }, `${visible(line)}\n`);
+};
 
-function diffView(text) {
-  const lines = utf8(text).replace(/\n$/, "").split("\n").slice(0, 2000);
-  return el("pre", { class: "source diff", tabindex: "0", "aria-label": "The change as a diff" },
-    el("code", {}, lines.map((line) => el("span", { class: /^(---|\+\+\+) /.test(line) ? "r-title" : `r-${DIFF[line[0]] || "plain"}` }, `${visible(line)}\n`))));
+// The diff as it may be looked at, secrets masked; what is downloaded is exact.
+function diffView(lines) {
+  const most = 2000;
+  const left = lines.length > most ? [`… and ${count(lines.length - most, "more line")}`] : [];
+  const shown = [...lines.slice(0, most).map(diffLine), ...left];
+  return el("pre", { class: "source diff", tabindex: "0", "aria-label": "The change as a diff" }, el("code", {}, shown));
 }
 
 function showFix(answer, sums) {
@@ -193,7 +198,7 @@ function showFix(answer, sums) {
     el("ul", { class: "done" }, answer.applied.slice(0, 20).map((item) => el("li", {}, el("b", {}, item.rule), ` ${item.title}`)),
       answer.applied.length > 20 ? el("li", {}, `and ${answer.applied.length - 20} more`) : null),
     held(answer),
-    diffView(answer.diff),
+    diffView(answer.shown),
     el("p", { class: "buttons" },
       el("button", { type: "button", class: "primary", onclick: saveFixed }, one ? "Download the fixed file" : `Download the ${answer.files.length} fixed files`),
       el("button", { type: "button", onclick: () => save("ws101.diff", bytesOf(answer.diff)) }, "Download the diff")),

@@ -36,9 +36,10 @@ from ws101.page.intake import FOLDER, Dropped, is_binary, mains, mounted, unpack
 from ws101.page.sums import entry, survey
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.handshake import HandshakeOptions, build_request
-from ws101.report.diff import text_diff_lines
+from ws101.report.diff import paint_diff, text_diff_lines
 from ws101.report.json.base import Json, dump
 from ws101.report.json.check import check as check_json
+from ws101.report.style import PLAIN
 from ws101.report.subject import Subject
 from ws101.report.texts import as_json_text
 from ws101.report.variants import trace_all
@@ -244,7 +245,10 @@ class Desk:
         return shapes.explain(endpoint.url, subject, variants)
 
     def mend(self, asked: Json) -> Json:
-        """``mend``: the fixes as a diff, and the fixed files; with ``unsafe`` also those that change other requests."""
+        """``mend``: the fixes as a diff, and the fixed files; with ``unsafe`` also those that change other requests.
+
+        ``diff`` is exact, for ``patch``; ``shown`` are its lines with secrets masked.
+        """
         case = self._now()
         result = self._fixed = fix(
             case.subject.config, case.subject.builds, case.options, unsafe=bool(asked.get("unsafe"))
@@ -254,7 +258,9 @@ class Desk:
             _below(path, base): Source(_below(path, base), item.text) for path, item in case.subject.sources.items()
         }
         texts = {_below(path, base): text for path, text in result.texts.items()}
-        return {**shapes.mend(result, texts), "diff": "".join(text_diff_lines(sources, texts)), "folder": base[:-1]}
+        lines = list(text_diff_lines(sources, texts))
+        diff = {"diff": "".join(lines), "shown": paint_diff(lines, PLAIN)}
+        return {**shapes.mend(result, texts), **diff, "folder": as_json_text(base[:-1])}
 
     def bundle(self, _asked: Json) -> Json:
         """``bundle``: the fixed files as one zip archive, in latin-1; the same files give the same bytes."""
