@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ws101.diagnose import Experiment, Facts, Place, RootCause, Surroundings, diagnose, plan
+from ws101.diagnose import Experiment, Facts, Place, RootCause, Surroundings, beyond, diagnose, plan
 from ws101.diagnose.base import equal_answers
 from ws101.diagnose.experiments import CANDIDATES, MOST, with_field, without
 from ws101.findings import Finding, Level
@@ -418,3 +418,12 @@ def test_where_nothing_listens_what_nginx_would_do_comes_later() -> None:
     assert "where the configuration has nginx listen" in causes[0].message
     refused = replace(named, findings=(finding("config-syntax-error"),))
     assert diagnose(refused).root_causes[0].rule == "config-syntax-error", "then nginx cannot start"
+
+
+def test_backends_that_refuse_each_in_its_way_do_not_contradict_the_prediction() -> None:
+    text = "upstream app { server 127.0.0.1:3000; server 127.0.0.1:3001; } server { listen 80; location / { %s } }"
+    config = Config(MemoryFiles({"c": f"http {{ {text % 'proxy_pass http://app;'} }}".encode()}), "c")
+    several = trace(config, Arrival(SENT, 80), Build((1, 22, 1)))
+    for prediction, agreed in ((BARE, False), (several, None)):
+        known = facts(answered(application(505)), prediction, replay=answered(application(400)))
+        assert beyond.agrees(known) is agreed

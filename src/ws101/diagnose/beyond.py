@@ -5,6 +5,7 @@ from __future__ import annotations
 from ws101.diagnose.base import Facts, RootCause, blame
 from ws101.diagnose.experiments import CONTROLS
 from ws101.findings import Level
+from ws101.nginx.outcome import Forwarded
 from ws101.probes.attribution import Answerer
 
 __all__ = ["CAUSES", "agrees", "differs", "intermittent", "not_reloaded"]
@@ -29,8 +30,16 @@ def agrees(facts: Facts) -> bool | None:
     if facts.works:
         return not set(outcome.forwarded.faults) - {"http-version"}
     if "replay" in facts.results and not facts.by_nginx and facts.status is not None:
-        return facts.equals("replay")
+        if facts.equals("replay"):
+            return True
+        return None if _refuse_each_in_its_way(facts, outcome.forwarded) else False
     return None if outcome.forwarded.tunnel else facts.status is not None
+
+
+def _refuse_each_in_its_way(facts: Facts, forwarded: Forwarded) -> bool:
+    """Several backends, and one refuses the client as another refuses the predicted request: no two words alike."""
+    peers = forwarded.upstream.peers if forwarded.upstream is not None else ()
+    return len(peers) > 1 and facts.failed("replay")
 
 
 def differs(facts: Facts) -> RootCause | None:
