@@ -126,6 +126,7 @@ class Change:
         detail: One clause, for people.
         old: The entry as sealed; None if it was not.
         new: The entry as it is; None if there is none.
+        by: The directive that has nginx load it, ``file:line``, the file named as in the manifest; empty if unknown.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Change:
     detail: str
     old: Entry | None = field(default=None, repr=False)
     new: Entry | None = field(default=None, repr=False)
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

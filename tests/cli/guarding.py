@@ -70,7 +70,8 @@ DRIFT = {
     "schema": "ws101/drift/1", "class": Or(("clean", "drift", "refused", "stale", "unchecked")), "manifest": str,
     "compared_with": str, "signature": maybe(str), "files": int,
     "changes": [
-        {"kind": KIND, "name": str, "file": maybe(str), "message": str, "old": maybe(FACTS), "new": maybe(FACTS)}
+        {"kind": KIND, "name": str, "file": maybe(str), "message": str, "by": maybe(str),
+         "old": maybe(FACTS), "new": maybe(FACTS)}
     ],
     "meaning": maybe({"class": str, "reason": maybe(str), **MEANING}),
     "running": maybe(RUNNING), "not_running": maybe(str), "uncovered": [str],

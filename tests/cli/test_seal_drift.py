@@ -221,6 +221,10 @@ def test_two_manifests_are_compared(conf: Path, manifest: Path, tmp_path: Path) 
     assert mismatches(done.json, DRIFT) == []
     assert [(item["kind"], item["name"]) for item in done.json["changes"]] == [("added", "sites/b.conf")]
     assert done.json["running"] is None
+    assert "hold digests, not content" in done.json["meaning"]["reason"]
+    said = " ".join(ws101("drift", str(manifest), str(other)).out.split())
+    assert "hold digests, not content; compare the folders themselves" in said
+    assert "hold digests" not in ws101("drift", str(manifest), str(manifest)).out
 
 
 def test_a_content_only_manifest_needs_to_be_told_where_the_configuration_lies(conf: Path, tmp_path: Path) -> None:

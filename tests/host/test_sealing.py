@@ -282,6 +282,27 @@ def test_added_removed_and_changed_files_are_found(conf: Path) -> None:
     ]
 
 
+def test_what_has_nginx_load_an_added_or_a_missing_file_is_said(conf: Path) -> None:
+    old = sealed(conf)
+    (conf / "sites" / "c.conf").write_text(SITE)
+    main = (conf / "nginx.conf").read_text()
+    (conf / "nginx.conf").write_text(main + "# below\ninclude nowhere;\nssl_certificate cert.pem;\n")
+    (conf / "cert.pem").write_text("certificate\n")
+    below = main.count("\n") + 2
+    _, found = find_drift(old, DiskFiles(), str(conf / "nginx.conf"))
+    told = {change.name: (change.kind, change.by, change.detail) for change in found if change.by}
+    line = 1 + main[: main.index("include sites/")].count("\n")
+    assert told == {
+        "sites/c.conf": ("added", f"nginx.conf:{line}", f"it was not sealed; included by nginx.conf:{line}"),
+        "cert.pem": ("added", f"nginx.conf:{below + 1}", f"it was not sealed; named by nginx.conf:{below + 1}"),
+        "nowhere": (
+            "missing",
+            f"nginx.conf:{below}",
+            f"it was not sealed, and nginx would look for it in vain; included by nginx.conf:{below}",
+        ),
+    }
+
+
 def test_a_file_that_nothing_includes_any_more_is_told_from_one_that_is_gone(conf: Path) -> None:
     old = sealed(conf)
     (conf / "nginx.conf").write_text("events {}\nhttp { include sites/b.conf; }\n")

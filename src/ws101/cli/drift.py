@@ -86,13 +86,12 @@ def command(
 
 
 def _look(old: Manifest, asked: Asked) -> Found:
-    from ws101.cli.guarding import Found, looks_like_manifest, on_disk, read_manifest
-    from ws101.manifest import Drift, compare
+    from ws101.cli.guarding import between, looks_like_manifest, on_disk, read_manifest
 
     if asked.conf is None or not looks_like_manifest(asked.conf):
         return on_disk(old, asked)
     new, _ = read_manifest(asked.conf)
-    return Found(Drift(old, new, compare(old, new)), asked.conf)
+    return between(old, new, asked.conf)
 
 
 def _folder(before: str | None) -> str:

@@ -21,7 +21,7 @@ from ws101.host.recall import SealedFiles, cut_short
 from ws101.host.sealing import Survey, find_drift
 from ws101.host.writing import write_atomic
 from ws101.lazy import dataclass
-from ws101.manifest import Change, Drift, Manifest, Running, is_manifest, parse_manifest
+from ws101.manifest import Change, Drift, Manifest, Running, compare, is_manifest, parse_manifest
 from ws101.nginx.config import Config
 from ws101.report.texts import joined
 from ws101.text import printable
@@ -30,6 +30,7 @@ __all__ = [
     "Asked",
     "Found",
     "Meaning",
+    "between",
     "check_signature",
     "looks_like_manifest",
     "on_disk",
@@ -161,6 +162,19 @@ def on_disk(old: Manifest, asked: Asked) -> Found:
     meaning = _meaning(sealed, disk, posixpath.join(folder, old.main), main, asked) if _matters(changes) else None
     run, why = (None, "") if asked.disk_only else _run(asked, found, disk, main)
     return Found(Drift(old, found.manifest, changes, run, why), main, meaning)
+
+
+def between(old: Manifest, new: Manifest, compared: str) -> Found:
+    """Compare two manifests.
+
+    Args:
+        old: One.
+        new: The other.
+        compared: Where the other was read, for people.
+    """
+    changes = compare(old, new)
+    unknown = "manifests hold digests, not content; compare the folders themselves: ws101 diff OLD NEW"
+    return Found(Drift(old, new, changes), compared, Meaning(None, unknown) if _matters(changes) else None)
 
 
 def _matters(changes: tuple[Change, ...]) -> bool:

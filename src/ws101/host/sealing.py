@@ -17,7 +17,7 @@ import os
 import posixpath
 import pwd
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import NamedTuple
 
@@ -64,6 +64,23 @@ class Survey:
     present: tuple[Entry, ...] = ()
     folders: tuple[str, ...] = ()
     live: frozenset[str] = frozenset()
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+
+
+class Origin(NamedTuple):
+    """The directive that has nginx load a file.
+
+    Args:
+        verb: ``included`` or ``named``.
+        name: The file that it stands in, as in a manifest.
+        source: That file's text.
+        start: Where in it.
+    """
+
+    verb: str
+    name: str
+    source: Source
+    start: int
 
 
 def seal(files: DiskFiles, main: str, *, prefix: str | None = None) -> Manifest:
@@ -120,7 +137,17 @@ def find_drift(
         entries = tuple(sorted((*new.entries, *present), key=lambda entry: entry.name))
         new, present = replace(new, entries=entries), ()
     found.manifest = new
-    return found, compare(old, new, present=present, unreadable=unreadable, missing=gone)
+    changes = compare(old, new, present=present, unreadable=unreadable, missing=gone)
+    return found, tuple(_with_origin(change, found.origins) for change in changes)
+
+
+def _with_origin(change: Change, origins: Mapping[str, Origin]) -> Change:
+    """An added or a missing file, with the directive that has nginx load it."""
+    origin = origins.get(change.name)
+    if origin is None or change.kind not in ("added", "missing"):
+        return change
+    by = f"{origin.name}:{origin.source.line(origin.start)}"
+    return replace(change, detail=f"{change.detail}; {origin.verb} by {by}", by=by)
 
 
 class _Surveyor:
@@ -134,6 +161,7 @@ class _Surveyor:
         self.folders: dict[str, None] = {}
         self.live: set[str] = set()
         self.uncovered: set[str] = set()
+        self.origins: dict[str, Origin] = {}
         self.todo = [main]
         self.named: list[str] = []
         self.reader = _Reader(files, self.folder)
@@ -164,7 +192,8 @@ class _Surveyor:
                         self.failures[name] = error
         entries = tuple(sorted(self.entries.values(), key=lambda entry: entry.name))
         manifest = Manifest(self._name(self.main), entries, self.folder, tuple(sorted(self.uncovered)))
-        return Survey(manifest, self.failures, tuple(present), tuple(self.folders), frozenset(self.live))
+        live = frozenset(self.live)
+        return Survey(manifest, self.failures, tuple(present), tuple(self.folders), live, self.origins)
 
     def _look(self, path: str, *, limit: int) -> bytes:
         name = self._name(path)
@@ -179,13 +208,21 @@ class _Surveyor:
         return _relative(path, self.folder)
 
     def _follow(self, path: str, data: bytes) -> None:
-        for directive in parse(Source.from_bytes(path, data)).walk():
+        source = Source.from_bytes(path, data)
+        for directive in parse(source).walk():
             if directive.name == "include":
                 args = directive.args
                 if directive.block is None and len(args) == 1:
-                    self.todo += self._included(posixpath.join(self.folder, args[0]))
+                    names = self._included(posixpath.join(self.folder, args[0]))
+                    self._found("included", names, path, source, directive)
+                    self.todo += names
             else:
-                self._refer(path, directive)
+                self._refer(path, source, directive)
+
+    def _found(self, verb: str, names: Iterable[str], path: str, source: Source, directive: Directive) -> None:
+        origin = Origin(verb, self._name(path), source, directive.start)
+        for name in names:
+            self.origins.setdefault(self._name(name), origin)
 
     def _included(self, path: str) -> tuple[str, ...]:
         if not _MAGIC & set(path):
@@ -199,7 +236,7 @@ class _Surveyor:
                     self.failures[self._name(folder)] = error
         return self.files.glob(path)
 
-    def _refer(self, path: str, directive: Directive) -> None:
+    def _refer(self, path: str, source: Source, directive: Directive) -> None:
         found = reference(directive)
         if found is None:
             return
@@ -207,6 +244,7 @@ class _Surveyor:
         unknown = found.unknown
         if found.name and (found.name.startswith("/") or base is not None):
             self.named.append(full := posixpath.join(base or "", found.name))
+            self._found("named", (full,), path, source, directive)
             if found.live:
                 self.live.add(self._name(full))
         elif found.name:

@@ -80,6 +80,7 @@ def _change(item: Change, folder: str) -> Json:
         "name": as_json_text(item.name),
         "file": _file(folder, item.name),
         "message": as_json_text(item.detail),
+        "by": as_json_text(item.by) or None,
         "old": _facts(item.old) if item.old is not None else None,
         "new": _facts(item.new) if item.new is not None else None,
     }
