@@ -184,7 +184,7 @@ def hash_of(text: str) -> str:
 
 
 def packed(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
 
 
 def own_version() -> str:
