@@ -13,6 +13,7 @@ import pytest
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary
+from ws101.host.workers import workers
 from ws101.lab.nginx import Nginx, accepts, until, wrap
 from ws101.lab.ports import LOOPBACK, free_ports
 
@@ -252,3 +253,20 @@ def test_what_stands_in_events_can_be_chosen(binary: NginxBinary) -> None:
     accepted, output = accepts(wrap("", binary=binary, events="worker_connections x;"), binary=binary)
     assert not accepted
     assert 'invalid number "x"' in output
+
+
+def test_an_old_worker_that_had_not_named_itself_is_not_taken_for_a_new_one(
+    binary: NginxBinary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (port,) = free_ports(1)
+    with Nginx(returning(port, "old", binary), binary=binary) as nginx:
+        (old,) = nginx.workers()
+        with monkeypatch.context() as patched:
+            patched.setattr("ws101.lab.nginx.workers", lambda _: ())  # as for some milliseconds after it was forked
+            patched.setattr(nginx, "_run", lambda *_: (True, ""))  # a reload that nginx has not begun yet
+            nginx.reload()
+        with pytest.raises(TimeoutError):
+            nginx.wait_reloaded(0.2)
+        nginx.reload()
+        nginx.wait_reloaded()
+        assert old.pid not in {worker.pid for worker in nginx.workers() if not worker.leaving}

@@ -32,7 +32,7 @@ from typing import Self
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary, find_nginx, read_binary
-from ws101.host.workers import Worker, workers
+from ws101.host.workers import Worker, children, unnamed, workers
 
 __all__ = ["ACCESS_FORMAT", "Nginx", "accepts", "dies_with_us", "until", "wrap"]
 
@@ -232,14 +232,14 @@ class Nginx:
         Raises:
             NginxError: nginx refuses the configuration; the old one keeps running.
         """
-        self._before_reload = frozenset(worker.pid for worker in workers(self.pid))
+        self._before_reload = frozenset(children(self.pid))
         done, output = self._run("-s", "reload")
         if not done:
             raise NginxError(f"nginx refused to reload: {output.strip()}", where=str(self.conf_path))
 
     def hang_up(self) -> None:
         """Send the master a raw HUP: with a bad configuration only error.log tells that nothing changed."""
-        self._before_reload = frozenset(worker.pid for worker in workers(self.pid))
+        self._before_reload = frozenset(children(self.pid))
         os.kill(self.pid, signal.SIGHUP)
 
     def wait_reloaded(self, timeout: float = 5.0) -> None:
@@ -289,8 +289,9 @@ class Nginx:
 
     def _is_reloaded(self) -> bool:
         now = self.workers()
-        return any(w.pid not in self._before_reload and not w.leaving for w in now) and all(
-            w.leaving for w in now if w.pid in self._before_reload
+        serving = {worker.pid for worker in now if not worker.leaving} | {*unnamed(self.pid)}
+        return any(w.pid not in self._before_reload and not w.leaving for w in now) and not (
+            serving & self._before_reload
         )
 
     def _said(self) -> str:
