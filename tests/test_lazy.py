@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from ws101.lazy import dataclass, pattern
+from ws101.lazy import dataclass, lazy_pattern
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,19 +218,19 @@ def test_slots_are_the_only_kind() -> None:
 
 
 def test_a_pattern_is_compiled_when_it_is_used() -> None:
-    made = pattern(r"(?P<word>\w+)", re.ASCII)
+    made = lazy_pattern(r"(?P<word>\w+)", re.ASCII)
     assert "match" not in vars(made)
     found = made.match("abc d")
     assert found is not None
     assert found["word"] == "abc"
     assert "match" in vars(made)
     assert (made.pattern, made.groups) == (r"(?P<word>\w+)", 1)
-    assert pattern(rb"\d+").sub(b"n", b"a12") == b"an"
+    assert lazy_pattern(rb"\d+").sub(b"n", b"a12") == b"an"
 
 
 def test_what_is_no_pattern_is_said_at_first_use() -> None:
     with pytest.raises(re.error, match="missing"):
-        pattern("(").match("x")
+        lazy_pattern("(").match("x")
 
 
 def test_what_the_standard_library_was_told_before_changes_nothing() -> None:

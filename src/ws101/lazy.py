@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, AnyStr, NoReturn, TypeVar, cast, dataclass_transform
 
-__all__ = ["dataclass", "pattern"]
+__all__ = ["dataclass", "lazy_pattern"]
 
 _T = TypeVar("_T")
 
@@ -159,7 +159,7 @@ class _Pattern:
         return value
 
 
-def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+def lazy_pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """As ``re.compile``, at first use.  For patterns that few runs need: each use costs a little more.
 
     Raises:
