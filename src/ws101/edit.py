@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 
 from ws101.errors import EditError
+from ws101.lazy import lazy_pattern
 from ws101.lexer import BARE_WORD, BUFFER, comments
 from ws101.syntax import Directive, Word
 from ws101.text import BLANKS, Edit, Source, Span, strip
@@ -36,9 +37,9 @@ __all__ = [
 
 Lines = str | Sequence[str]
 
-_LEAD = re.compile(r"[ \t]*+")
-_REST_OF_LINE = re.compile(r"[ \t\r]*+(?:#[^\n]*+)?+(?:(\n)|\Z)")
-_OPEN_END = re.compile(r"\$\{*\Z")
+_LEAD = lazy_pattern(r"[ \t]*+")
+_REST_OF_LINE = lazy_pattern(r"[ \t\r]*+(?:#[^\n]*+)?+(?:(\n)|\Z)")
+_OPEN_END = lazy_pattern(r"\$\{*\Z")
 _CONTROLS = {"\t": "\\t", "\r": "\\r", "\n": "\\n"}
 _DEFAULT_UNIT = "    "
 

@@ -12,12 +12,11 @@ belong to the answer, and leaves the others in ``rest``.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from enum import StrEnum
 
 from ws101.errors import InputError
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.text import lower, strip
 
 __all__ = [
@@ -105,11 +104,11 @@ BODY_LIMIT = 64 * 1024
 _OWS = " \t"
 _START = 80
 _LINE_LIMIT = 256
-_STATUS_LINE = re.compile(r"(HTTP/[0-9]+(?:\.[0-9]+)?)[ \t]+([0-9]{3})(?:([ \t])([^\n]*))?")
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^ \r\n]+(?: [^ \r\n]+)*) (HTTP/[0-9]\.[0-9])")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_STATUS_LINE = lazy_pattern(r"(HTTP/[0-9]+(?:\.[0-9]+)?)[ \t]+([0-9]{3})(?:([ \t])([^\n]*))?")
+_REQUEST_LINE = lazy_pattern(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([^ \r\n]+(?: [^ \r\n]+)*) (HTTP/[0-9]\.[0-9])")
+_TOKEN = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CHUNK_SIZE = lazy_pattern(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_CONTROL = lazy_pattern(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 class Kind(StrEnum):

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = [
     "COMBINED",
@@ -174,8 +174,8 @@ class Clue:
     mine: bool = True
 
 
-_ERROR = re.compile(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[([a-z]+)\] \d+#\d+: (?:\*\d+ )?(.*)")
-_UPSTREAM = re.compile(r"[a-z]+://(unix:[^:]+|\[[^\]]*\]:\d+|[^/:]+:\d+)")
+_ERROR = lazy_pattern(r"(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[([a-z]+)\] \d+#\d+: (?:\*\d+ )?(.*)")
+_UPSTREAM = lazy_pattern(r"[a-z]+://(unix:[^:]+|\[[^\]]*\]:\d+|[^/:]+:\d+)")
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -240,7 +240,7 @@ class AccessEntry:
     ended: str = ""
 
 
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = lazy_pattern(r"\$(?:\{(\w+)\}|(\w+))")
 _KEPT = frozenset(
     {"status", "request_time", "request", "request_uri", "uri", "upstream_status", "msec", "time_iso8601", "time_local"}
 )
@@ -286,8 +286,8 @@ def read_access(text: str, form: str = COMBINED) -> Iterator[AccessEntry]:
         yield AccessEntry(int(status), seconds, target, fields.get("upstream_status", ""), ended)
 
 
-_STATUS = re.compile(r"[0-9]{3}")
-_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
+_STATUS = lazy_pattern(r"[0-9]{3}")
+_SECONDS = lazy_pattern(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 
 
 def cut_tunnels(entries: Iterable[AccessEntry], timeout: float, target: str = "") -> tuple[AccessEntry, ...]:
@@ -420,5 +420,5 @@ class Tally:
         return tuple(sorted(kept, key=lambda pile: -pile[1]))
 
 
-_ANY = re.compile("|".join(f"(?:{signature.pattern.pattern})" for signature in SIGNATURES))
+_ANY = lazy_pattern("|".join(f"(?:{signature.pattern.pattern})" for signature in SIGNATURES))
 """Whether any signature is found: asked first, since most lines have none."""

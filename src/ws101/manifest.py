@@ -24,7 +24,7 @@ from dataclasses import field, replace
 from typing import TypeVar
 
 from ws101.errors import InputError
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.text import printable
 
 __all__ = [
@@ -45,11 +45,11 @@ HEADER = "# ws101/manifest/1"
 """The line by which a manifest is known."""
 
 _NOTE = "# Check it in the folder of the configuration: sha256sum -c MANIFEST, or anywhere: ws101 drift MANIFEST"
-_SUM = re.compile(r"(\\?)([0-9a-f]{64}) [ *](.+)", re.DOTALL)
+_SUM = lazy_pattern(r"(\\?)([0-9a-f]{64}) [ *](.+)", re.DOTALL)
 _ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
 _PLAIN = {value: key for key, value in _ESCAPES.items()} | {"\\t": "\t", "\\s": " "}
-_ESCAPE = re.compile(r"\\(?:.|\Z)", re.DOTALL)
-_SPECIAL = re.compile(r"[\\\n\r]")
+_ESCAPE = lazy_pattern(r"\\(?:.|\Z)", re.DOTALL)
+_SPECIAL = lazy_pattern(r"[\\\n\r]")
 _WORDS = {"size": 1, "unix": 1, "unfinished": 0, "mode": 2, "link": 1}
 """The lines about a file, and how many words stand before its name."""
 

@@ -11,19 +11,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ws101.errors import UsageError
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.rules.base.hints import POLLING
 from ws101.text import lower
 
 __all__ = ["NewSite", "site_text"]
 
-_NAME = re.compile(r"(?:\*\.|\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_-]+)*(?:\.\*)?", re.ASCII)
-_PATH = re.compile(r"/[A-Za-z0-9._~!&'()*+,=:@%/-]*", re.ASCII)
-_BACKEND = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?|unix:/[A-Za-z0-9._/-]+", re.ASCII)
-_LISTEN = re.compile(r"(?:(?:[0-9.]+|\*|\[[0-9A-Fa-f:.]+\]):)?([0-9]{1,5})", re.ASCII)
-_FILE = re.compile(r"[^\s\"'\\;{}$#]+", re.ASCII)
-_ADDRESS = re.compile(r"[0-9.]+|\[.*\]")
+_NAME = lazy_pattern(r"(?:\*\.|\.)?[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_-]+)*(?:\.\*)?", re.ASCII)
+_PATH = lazy_pattern(r"/[A-Za-z0-9._~!&'()*+,=:@%/-]*", re.ASCII)
+_BACKEND = lazy_pattern(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?|unix:/[A-Za-z0-9._/-]+", re.ASCII)
+_LISTEN = lazy_pattern(r"(?:(?:[0-9.]+|\*|\[[0-9A-Fa-f:.]+\]):)?([0-9]{1,5})", re.ASCII)
+_FILE = lazy_pattern(r"[^\s\"'\\;{}$#]+", re.ASCII)
+_ADDRESS = lazy_pattern(r"[0-9.]+|\[.*\]")
 _INDENT = "    "
 
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.lexer import (
     BUFFER,
     HEAD,
@@ -291,7 +291,7 @@ def parse(source: Source) -> Tree:
             gc.enable()
 
 
-_TRAILING = re.compile(r"[ \t]*+(#[^\n]*+)")
+_TRAILING = lazy_pattern(r"[ \t]*+(#[^\n]*+)")
 
 
 def trailing_comment(directive: Directive) -> Span | None:
@@ -472,7 +472,7 @@ class _Parser:
             self.report('unexpected end of file, expecting "}"', span.start, span.end, self.size, self.size)
 
 
-_MARKER = re.compile(rb"^# configuration file ([^\r\n]+):(\r?\n)", re.MULTILINE)
+_MARKER = lazy_pattern(rb"^# configuration file ([^\r\n]+):(\r?\n)", re.MULTILINE)
 
 
 def looks_like_dump(text: bytes | str) -> bool:

@@ -22,7 +22,7 @@ from ws101.changes.pairing import (
     server_identity,
 )
 from ws101.http1 import Request
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name
@@ -40,7 +40,7 @@ __all__ = ["KINDS", "Compared", "Comparison", "RouteChange", "compare_configs"]
 KINDS = ("handshake", "GET", "POST")
 """What every route is asked with."""
 
-_PATTERN = re.compile(r"\^(/[\w/-]*)", re.ASCII)
+_PATTERN = lazy_pattern(r"\^(/[\w/-]*)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

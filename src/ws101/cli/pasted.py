@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = ["Pasted", "read_pasted"]
 
-_URL = re.compile(r"(?i)\b(?:wss?|https?)://[^\s'\"<>`’”»]+")
-_STATUS = re.compile(r"(?i)(?:response(?: code)?|status(?: code)?|HTTP(?:/\d(?:\.\d)?)?)\b[: ]+([1-5]\d\d)\b")
-_BROKEN = re.compile(r"(net::ERR_[A-Z_]+|E(?:CONN[A-Z]+|TIMEDOUT|AI_\w+|NOTFOUND)|\bcode:? 1\d{3}\b|\b1006\b)")
-_MIXED = re.compile(r"(?i)mixed content|insecure websocket|loaded over https|operation is insecure")
+_URL = lazy_pattern(r"(?i)\b(?:wss?|https?)://[^\s'\"<>`’”»]+")
+_STATUS = lazy_pattern(r"(?i)(?:response(?: code)?|status(?: code)?|HTTP(?:/\d(?:\.\d)?)?)\b[: ]+([1-5]\d\d)\b")
+_BROKEN = lazy_pattern(r"(net::ERR_[A-Z_]+|E(?:CONN[A-Z]+|TIMEDOUT|AI_\w+|NOTFOUND)|\bcode:? 1\d{3}\b|\b1006\b)")
+_MIXED = lazy_pattern(r"(?i)mixed content|insecure websocket|loaded over https|operation is insecure")
 _CODE_FILES = (".js", ".mjs", ".ts", ".jsx", ".tsx", ".html", ".map")
 
 

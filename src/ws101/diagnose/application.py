@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-
 from ws101.diagnose.base import Facts, RootCause, blame
 from ws101.diagnose.gateway import fails_at_the_gate
 from ws101.findings import Level
+from ws101.lazy import lazy_pattern
 from ws101.probes.attribution import Answerer, answered_by
 from ws101.text import Span
 
 __all__ = ["CAUSES", "LAST_RESORT", "uneven"]
 
-_UNKNOWN_SESSION = re.compile(r'"code"\s*:\s*1\b|Session ID unknown|Invalid session|No Connection with that ID')
+_UNKNOWN_SESSION = lazy_pattern(r'"code"\s*:\s*1\b|Session ID unknown|Invalid session|No Connection with that ID')
 _TOO_LARGE = (400, 413, 414, 431, 494)
-_ORIGIN_WORDS = re.compile(r"(?i)\borigins?\b|cross.?site|CSRF")
+_ORIGIN_WORDS = lazy_pattern(r"(?i)\borigins?\b|cross.?site|CSRF")
 
 
 def _handler(facts: Facts) -> Span | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import field
 
 from ws101.findings import Finding, Fix, Level
 from ws101.http1 import Headers, Request, Response
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.logs import Clue
 from ws101.nginx.config import Unknown
 from ws101.nginx.outcome import Forwarded, Trace
@@ -358,7 +357,7 @@ def said(seen: Observation) -> str:
 
 
 _CLOSED = frozenset({"eof", "reset", "refused", "tls-plain-mismatch", "not-http", "unreachable", "tls"})
-_VOLATILE = re.compile(r"[0-9a-fA-F-]{8,}|[0-9]+")
+_VOLATILE = lazy_pattern(r"[0-9a-fA-F-]{8,}|[0-9]+")
 
 
 def equal_answers(one: Observation, other: Observation) -> bool:

@@ -6,12 +6,12 @@ something.  A site that works is asked once more at most, as a browser would ask
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ws101.diagnose.base import Experiment, Facts, Place
 from ws101.http1 import Headers, Request
+from ws101.lazy import lazy_pattern
 from ws101.probes.endpoint import Endpoint
 from ws101.text import lower
 
@@ -26,7 +26,7 @@ _LOOPBACKS = {"127.0.0.1", "::1"}
 _FORWARDED = ("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto", "x-real-ip", "forwarded")
 _SHAKE = ("connection", "upgrade", "sec-websocket-version", "sec-websocket-key")
 _CREDENTIALS = ("cookie", "authorization")
-_SID = re.compile(r'"sid"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
+_SID = lazy_pattern(r'"sid"\s*:\s*"([A-Za-z0-9_-]{1,128})"')
 
 
 def plan(facts: Facts) -> tuple[Experiment, ...]:
@@ -257,7 +257,7 @@ def _encrypted(facts: Facts, sent: Request) -> Iterator[Experiment]:
         yield Experiment("encrypted", f"the same handshake over TLS, port {port}", place, _moved(sent, place))
 
 
-_LOCATION = re.compile(r"(?:(https?|wss?):)?//([^/?#:]+|\[[^\]]*\])(?::(\d{1,5}))?([^#]*)")
+_LOCATION = lazy_pattern(r"(?:(https?|wss?):)?//([^/?#:]+|\[[^\]]*\])(?::(\d{1,5}))?([^#]*)")
 
 
 def _followed(facts: Facts, sent: Request) -> Iterator[Experiment]:

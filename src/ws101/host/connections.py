@@ -7,17 +7,16 @@ configuration that was running before (nginx: src/core/ngx_cycle.c:ngx_set_shutd
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from ws101.host.workers import workers
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = ["Connections", "connections_of"]
 
 _PROC = Path("/proc")
-_SOCKET = re.compile(rb"socket:\[(\d+)\]")
+_SOCKET = lazy_pattern(rb"socket:\[(\d+)\]")
 _ESTABLISHED, _LISTEN = b"01", b"0A"
 
 

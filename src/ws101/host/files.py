@@ -19,6 +19,7 @@ import stat
 from collections.abc import Iterable, Iterator
 
 from ws101.errors import UsageError
+from ws101.lazy import lazy_pattern
 
 __all__ = [
     "MAX_BYTES",
@@ -51,8 +52,8 @@ _CLASSES = {
 }
 """The character classes of POSIX brackets in the C locale."""
 
-_BRACKET = re.compile(r"\[([!^]?)(\]?(?:\[:[a-z]+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
-_BRACKET_PART = re.compile(r"\[:([a-z]+):\]|\\(.)|(.)", re.DOTALL)
+_BRACKET = lazy_pattern(r"\[([!^]?)(\]?(?:\[:[a-z]+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
+_BRACKET_PART = lazy_pattern(r"\[:([a-z]+):\]|\\(.)|(.)", re.DOTALL)
 
 _KINDS = (
     (stat.S_ISDIR, "it is a folder, not a file"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ws101.errors import InputError
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.logs import COMBINED, Tally, read_access, read_errors
 
 __all__ = ["Scanned", "identity", "rotated", "scan", "within"]
@@ -25,7 +24,7 @@ _PIECE = 1 << 20
 _LONGEST = 1 << 20
 _SAMPLE = 64 * 1024
 _NO_ACCESS = "no line of it has the format: give its log_format with --log-format"
-_ROTATED = re.compile(r"[.-][0-9][0-9.-]*(?:\.gz)?|\.old|\.gz")
+_ROTATED = lazy_pattern(r"[.-][0-9][0-9.-]*(?:\.gz)?|\.old|\.gz")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ws101.host.binary import read_binary
 from ws101.host.files import DiskFiles, os_path
 from ws101.host.process import Master, error_log_of, oldest_worker_started, serving, started
 from ws101.host.sealing import Survey
+from ws101.lazy import lazy_pattern
 from ws101.manifest import Running, Stale
 
 __all__ = ["running"]
@@ -30,7 +31,7 @@ _RESOLUTION = 0.01
 """Seconds to which the start of a process is known; what changed within them counts as loaded."""
 
 _TAIL = 1 << 20
-_EMERG = re.compile(r"(?m)^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[emerg\] (\d+)#\d+: ([^\n]*)")
+_EMERG = lazy_pattern(r"(?m)^(\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[emerg\] (\d+)#\d+: ([^\n]*)")
 
 
 def running(master: Master, found: Survey, files: DiskFiles) -> Running:

@@ -25,7 +25,7 @@ from pathlib import Path
 from ws101.errors import ApplyError, NginxError
 from ws101.host.ps import Listed, listed
 from ws101.host.workers import unnamed, workers
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = [
     "Compiled",
@@ -53,8 +53,8 @@ _POLL = 0.005
 _PROC = Path("/proc")
 _SYSTEMD = Path("/run/systemd/system")
 _TITLE = "nginx: master process"
-_OPTION = re.compile(r"-([?hvVtTq]*)([pcegs])(.*)", re.DOTALL)
-_RETRIED = re.compile(r"\bbind\(\) to \S+ failed \(\d+: Address (?:already )?in use\)")
+_OPTION = lazy_pattern(r"-([?hvVtTq]*)([pcegs])(.*)", re.DOTALL)
+_RETRIED = lazy_pattern(r"\bbind\(\) to \S+ failed \(\d+: Address (?:already )?in use\)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from ws101.errors import ApplyError, NginxError
 from ws101.host.binary import read_binary
 from ws101.host.files import DiskFiles
 from ws101.host.process import Compiled, Master, compiled, error_log_of, master_of, masters, run_command
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = ["Target"]
 
-_REFUSAL = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?=\nnginx: |\n\d{4}/\d\d/|\Z)", re.DOTALL)
+_REFUSAL = lazy_pattern(r"\[emerg\] (?:\d+#\d+: )?(.*?)(?=\nnginx: |\n\d{4}/\d\d/|\Z)", re.DOTALL)
 """nginx's first error; a file name in it may hold line ends."""
 
 

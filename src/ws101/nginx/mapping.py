@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from ws101.lazy import lazy_pattern
 from ws101.nginx.names import NameTable
 from ws101.nginx.readings import FINE, Reading, pattern, texts
 from ws101.syntax import Directive
@@ -16,7 +17,7 @@ from ws101.text import lower
 
 __all__ = ["Table", "check_entry"]
 
-_PERCENT = re.compile(r"([0-9]+)(?:\.([0-9]{1,2}))?%", re.ASCII)
+_PERCENT = lazy_pattern(r"([0-9]+)(?:\.([0-9]{1,2}))?%", re.ASCII)
 
 
 class Table(Protocol):

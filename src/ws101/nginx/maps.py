@@ -14,7 +14,7 @@ import re
 from bisect import bisect_right
 from typing import Literal
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.config import Config, Placed, Scope
 from ws101.nginx.names import NameTable
 from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex
@@ -23,8 +23,8 @@ from ws101.text import lower
 __all__ = ["GeoTable", "Hit", "MapTable", "SplitClients", "geo_tables", "map_tables", "murmur_hash2", "split_tables"]
 
 _NO_ADDRESS = 0xFFFFFFFF
-_IPV4 = re.compile(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
-_PERCENT = re.compile(r"(\d+)(?:\.(\d{1,2}))?%", re.ASCII)
+_IPV4 = lazy_pattern(r"(\d{1,9})\.(\d{1,9})\.(\d{1,9})\.(\d{1,9})", re.ASCII)
+_PERCENT = lazy_pattern(r"(\d+)(?:\.(\d{1,2}))?%", re.ASCII)
 _MAPPED = 0xFFFF << 32
 
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ws101.lazy import lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.directives import parse_size, parse_time
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
@@ -39,7 +40,7 @@ class Reading(NamedTuple):
 FINE = Reading()
 """Nothing to say."""
 
-_NAMED_GROUP = re.compile(r"\(\?(?:P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')", re.ASCII)
+_NAMED_GROUP = lazy_pattern(r"\(\?(?:P?<([A-Za-z_]\w*)>|'([A-Za-z_]\w*)')", re.ASCII)
 _REDIRECTS = ("http://", "https://", "$scheme")
 
 
@@ -332,10 +333,10 @@ def _log_format(args: tuple[str, ...]) -> Reading:
     return Reading(None, tuple(uses))
 
 
-_LOG_VARIABLE = re.compile(r"\$(\{)?([A-Za-z0-9_]*)((?(1)\}|))?", re.ASCII)
+_LOG_VARIABLE = lazy_pattern(r"\$(\{)?([A-Za-z0-9_]*)((?(1)\}|))?", re.ASCII)
 """A variable in a log format; its compiler is another than that of values (ngx_http_log_compile_format)."""
 
-_ZONE = re.compile(r"([^:]*):(.*)", re.DOTALL)
+_ZONE = lazy_pattern(r"([^:]*):(.*)", re.DOTALL)
 
 
 def _zone(word: str) -> str | None:
@@ -347,7 +348,7 @@ def _zone(word: str) -> str | None:
     return f'zone "{word}" is too small' if size < 8 * 4096 else None
 
 
-_RATE = re.compile(r"rate=([0-9]+)(r/s|r/m)?", re.ASCII)
+_RATE = lazy_pattern(r"rate=([0-9]+)(r/s|r/m)?", re.ASCII)
 
 
 def _limit_zone(args: tuple[str, ...]) -> Reading:
@@ -477,7 +478,7 @@ def _peer(args: tuple[str, ...], build: Build) -> Reading:
     return Reading(f'{error} in upstream "{args[0]}"') if error else FINE
 
 
-_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_PORT = lazy_pattern(r"[0-9]{1,5}", re.ASCII)
 
 
 def _peer_address(text: str) -> str | None:

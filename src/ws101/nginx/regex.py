@@ -15,7 +15,7 @@ import re
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 try:
     import pcre2 as _pcre2
@@ -35,11 +35,11 @@ _DEFAULT = "both" if _pcre2 is not None else "re"
 _MAX_DEPTH = 50
 _MAX_COUNT = 100
 
-_ESCAPES = re.compile(r"\\(Q.*?(?:\\E|\Z)|x(?:\{[^}]*\}?|[0-9A-Fa-f]{0,2})|.)", re.DOTALL)
-_QUANTIFIER = re.compile(r"([*+?]|\{(\d{1,5})(?:(,)(\d{0,5}))?\})([?+]?)", re.ASCII)
-_BRACES = re.compile(r"(?<!\\)\{([ \d]*(?:,[ \d]*)?)\}", re.ASCII)
-_OLD_COUNT = re.compile(r"\d+(?:,\d*)?|[ ,]*", re.ASCII)
-_NAMED = re.compile(r"\?(?:P?<([A-Za-z_][A-Za-z0-9_]{0,31})>|'([A-Za-z_][A-Za-z0-9_]{0,31})')")
+_ESCAPES = lazy_pattern(r"\\(Q.*?(?:\\E|\Z)|x(?:\{[^}]*\}?|[0-9A-Fa-f]{0,2})|.)", re.DOTALL)
+_QUANTIFIER = lazy_pattern(r"([*+?]|\{(\d{1,5})(?:(,)(\d{0,5}))?\})([?+]?)", re.ASCII)
+_BRACES = lazy_pattern(r"(?<!\\)\{([ \d]*(?:,[ \d]*)?)\}", re.ASCII)
+_OLD_COUNT = lazy_pattern(r"\d+(?:,\d*)?|[ ,]*", re.ASCII)
+_NAMED = lazy_pattern(r"\?(?:P?<([A-Za-z_][A-Za-z0-9_]{0,31})>|'([A-Za-z_][A-Za-z0-9_]{0,31})')")
 _POSIX = {
     "alpha": "a-zA-Z",
     "digit": "0-9",

@@ -12,14 +12,13 @@ ngx_http_alloc_large_header_buffer, ngx_http_process_request_header).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import field
 from functools import lru_cache
 from typing import NamedTuple
 
 from ws101.http1 import Headers, Request
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope
 from ws101.nginx.inherit import effective
@@ -35,22 +34,22 @@ __all__ = [
     "read_request",
 ]
 
-_METHOD = re.compile(r"([A-Z_-]+) +")
-_PATH = re.compile(r"/[^\x00-\x20\x7f]*")
-_ABSOLUTE = re.compile(
+_METHOD = lazy_pattern(r"([A-Z_-]+) +")
+_PATH = lazy_pattern(r"/[^\x00-\x20\x7f]*")
+_ABSOLUTE = lazy_pattern(
     r"[A-Za-z][A-Za-z0-9+.-]*://"
     r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*)(?::[0-9]*)?)"
     r"([/?][^\x00-\x20\x7f]*|(?= ))"
 )
-_AUTHORITY = re.compile(r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*):[0-9]+)(?= )")
-_MAJOR = re.compile(r" +HTTP/([1-9])([0-9])?")
-_VERSION = re.compile(r" +(HTTP/1\.([0-9]+) *)\r?\Z")
-_HTTP_09 = re.compile(r" *\r?\Z")
-_HEADER = re.compile(r"([^\x00-\x20\x7f:]+)(?:: *([^\x00\r]*))?\r*\Z")
-_BAD_IN_NAME = re.compile(r"[\x00-\x20\x7f]|\A:|:[^\x00\r]*[\x00\r]")
-_VALID_NAME = re.compile(r"[A-Za-z0-9-]+")
-_VALID_NAME_UNDERSCORES = re.compile(r"[A-Za-z0-9_-]+")
-_SIZE = re.compile(r"([0-9]+)([kKmM]?)")
+_AUTHORITY = lazy_pattern(r"((?:\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9.-]*):[0-9]+)(?= )")
+_MAJOR = lazy_pattern(r" +HTTP/([1-9])([0-9])?")
+_VERSION = lazy_pattern(r" +(HTTP/1\.([0-9]+) *)\r?\Z")
+_HTTP_09 = lazy_pattern(r" *\r?\Z")
+_HEADER = lazy_pattern(r"([^\x00-\x20\x7f:]+)(?:: *([^\x00\r]*))?\r*\Z")
+_BAD_IN_NAME = lazy_pattern(r"[\x00-\x20\x7f]|\A:|:[^\x00\r]*[\x00\r]")
+_VALID_NAME = lazy_pattern(r"[A-Za-z0-9-]+")
+_VALID_NAME_UNDERSCORES = lazy_pattern(r"[A-Za-z0-9_-]+")
+_SIZE = lazy_pattern(r"([0-9]+)([kKmM]?)")
 _MAX_OFFSET = 2**63 - 1
 
 _UNIQUE = frozenset(

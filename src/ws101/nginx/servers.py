@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Scope, Unknown
 from ws101.nginx.names import NameTable
@@ -44,8 +44,8 @@ _DEFAULT_PORT = 80
 _FLAGS = frozenset("default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split())
 _OPTIONS = ("setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive=")
 _SPECIAL = frozenset("~$*.")
-_PORTS = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
-_IPV4 = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
+_PORTS = lazy_pattern(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
+_IPV4 = lazy_pattern(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

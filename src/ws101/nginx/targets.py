@@ -8,15 +8,15 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.text import lower
 
 __all__ = ["UriParts", "decimal", "normalise_uri", "valid_host", "validate_host"]
 
-_LAX_HOST = re.compile(r"[^\x00-\x20\x7f/]*")
-_STRICT_HOST = re.compile(r"(\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]*))?")
-_DIGITS = re.compile(r"[0-9]+")
+_LAX_HOST = lazy_pattern(r"[^\x00-\x20\x7f/]*")
+_STRICT_HOST = lazy_pattern(r"(\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]*))?")
+_DIGITS = lazy_pattern(r"[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ import io
 import ipaddress
 import json
 import posixpath
-import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
@@ -26,7 +25,7 @@ from ws101.check import CheckReport, check
 from ws101.errors import InputError, UsageError, Ws101Error
 from ws101.fix import FixResult, fix, judged
 from ws101.http1 import Request
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.manifest import Drift, Manifest, compare, format_manifest, is_manifest, parse_manifest
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, MemoryFiles
@@ -49,7 +48,7 @@ from ws101.text import BLANKS, Source, printable
 __all__ = ["Desk", "arrival", "builds_of"]
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-_MAGIC = re.compile(r"[*?\[]")
+_MAGIC = lazy_pattern(r"[*?\[]")
 _TYPICAL = frozenset(
     (
         *("http", "events", "server", "location", "upstream", "map", "geo", "include", "listen", "server_name"),

@@ -7,11 +7,10 @@ src/http/ngx_http_special_response.c): their body, their length, their type, the
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
 
 from ws101.http1 import Response
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = ["Answerer", "Attribution", "answered_by"]
 
@@ -40,7 +39,7 @@ class Attribution:
     evidence: tuple[str, ...]
 
 
-_NGINX_PAGE = re.compile(
+_NGINX_PAGE = lazy_pattern(
     r"<html>\r\n<head><title>(?P<title>[^<]*)</title></head>\r\n<body>\r\n<center><h1>[^<]*</h1></center>\r\n"
     r"(?:<center>[^<]*</center>\r\n)?"
     r"<hr><center>(?P<sign>(?i:nginx|openresty|tengine|angie|freenginx)(?:/[0-9.]+(?: \([^)]*\))?)?)</center>\r\n"

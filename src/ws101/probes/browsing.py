@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ws101.http1 import Headers, Request, Response, decode_response
+from ws101.lazy import lazy_pattern
 from ws101.probes.core import Detail, HandshakeResult, Log, Observation, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.masking import secrets_of
@@ -24,7 +25,7 @@ Event = Mapping[str, Any]
 FRAMES_KEPT = 100
 """How many frames are put into the transcript."""
 
-_STATUS = re.compile(r"Unexpected response code: (\d{3})")
+_STATUS = lazy_pattern(r"Unexpected response code: (\d{3})")
 _CLASSES: tuple[tuple[str, str], ...] = (
     (r"Unexpected response code: 3\d\d", "redirect"),
     (r"HTTP Authentication failed|Unexpected response code: 40[17]", "authentication"),

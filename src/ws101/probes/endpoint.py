@@ -6,19 +6,19 @@ import binascii
 import re
 
 from ws101.errors import UsageError
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.probes.masking import mask
 from ws101.text import printable
 
 __all__ = ["Endpoint", "parse_ws_url"]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
-_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
-_AUTHORITY = re.compile(r"(?:(.*)@)?(\[[^\[\]]*\]|[^:\[\]@]*)(?::([^:]*))?", re.DOTALL)
-_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\.?")
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?")
-_NO_SCHEME = re.compile(r"\A[^/?#@]*@")
-_ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_URL = lazy_pattern(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.DOTALL)
+_AUTHORITY = lazy_pattern(r"(?:(.*)@)?(\[[^\[\]]*\]|[^:\[\]@]*)(?::([^:]*))?", re.DOTALL)
+_NAME = lazy_pattern(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?)*\.?")
+_ADDRESS = lazy_pattern(r"[0-9A-Fa-f:.]+(?:%[0-9A-Za-z_.-]+)?")
+_NO_SCHEME = lazy_pattern(r"\A[^/?#@]*@")
+_ESCAPE = lazy_pattern(r"%([0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)

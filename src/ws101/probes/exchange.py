@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from ws101.http1 import BODY_LIMIT, Fault, Kind, Request, Response, ResponseReader
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.probes.core import Close, Data, Eof, HandshakeResult, Log, Observation, Probe, Receive, Send, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.masking import secrets_of
@@ -13,9 +11,9 @@ from ws101.text import strip
 
 __all__ = ["Asked", "ask", "below_http", "body_lines", "exchange", "plain_request", "summary", "tells_of_tls"]
 
-_HIDDEN = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
-_TAG = re.compile(r"<[^<>]*>")
-_PLAIN_TO_TLS = re.compile(
+_HIDDEN = lazy_pattern(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->")
+_TAG = lazy_pattern(r"<[^<>]*>")
+_PLAIN_TO_TLS = lazy_pattern(
     r"(?i)plain HTTP request was sent to (?:an )?HTTPS|client sent an HTTP request to an HTTPS server"
 )
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ws101.errors import UsageError
 from ws101.http1 import BODY_LIMIT, Fault, Headers, Request, Response, tokens
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.probes.core import (
     Check,
     Close,
@@ -51,7 +51,7 @@ HEAD_TAKEN = 16 * 1024
 """The largest head that common clients take: Node's default (--max-http-header-size), in bytes."""
 
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_NAME = lazy_pattern(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 

@@ -7,10 +7,10 @@ header fields.  Names stay, so that it can be seen what was sent.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from ws101.http1 import Headers, Request, Response
+from ws101.lazy import lazy_pattern
 
 __all__ = ["MASK", "mask", "mask_headers", "mask_request", "mask_response", "secrets_of"]
 
@@ -22,25 +22,25 @@ _ARGUMENTS = (
     "access_key|jwt|password|passwd|pass|pwd|secret|client_secret|signature|sig|x-amz-signature|x-amz-security-token|"
     "x-amz-credential|session|sessionid|session_id|sid|ticket|code|assertion|credential|credentials"
 )
-_ARGUMENT = re.compile(rf"(?i)([?&;](?:{_ARGUMENTS})=)([^&#; \t\r\n\"'<>]+)")
-_USERINFO = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/?# \t\r\n@\"'<>]{1,4096}@")
+_ARGUMENT = lazy_pattern(rf"(?i)([?&;](?:{_ARGUMENTS})=)([^&#; \t\r\n\"'<>]+)")
+_USERINFO = lazy_pattern(r"(?i)(\b[a-z][a-z0-9+.-]{0,20}://)[^/?# \t\r\n@\"'<>]{1,4096}@")
 _CREDENTIALS = r"authorization|proxy-authorization"
 _COOKIES = r"cookie|set-cookie"
 _OTHERS = (
     "x-api-key|api-key|apikey|x-auth-token|x-access-token|x-csrf-token|x-xsrf-token|x-amz-security-token|"
     "x-goog-iap-jwt-assertion|cf-access-jwt-assertion|cf-access-client-secret|x-forwarded-access-token"
 )
-_LINE = re.compile(
+_LINE = lazy_pattern(
     rf"(?im)^((?:{_CREDENTIALS}|{_COOKIES}|{_OTHERS}|sec-websocket-protocol)[ \t]*:[ \t]*)"
     r"([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)"
 )
-_COOKIE_VALUE = re.compile(r"([^=;, \t\r\n]{1,256}=)(\"[^\";]*\"|[^;]*)")
-_ATTRIBUTES = re.compile(r"(?i)(?:path|domain|expires|max-age|samesite)=")
-_TOKEN_LIKE = re.compile(
+_COOKIE_VALUE = lazy_pattern(r"([^=;, \t\r\n]{1,256}=)(\"[^\";]*\"|[^;]*)")
+_ATTRIBUTES = lazy_pattern(r"(?i)(?:path|domain|expires|max-age|samesite)=")
+_TOKEN_LIKE = lazy_pattern(
     r"(?<![^, \t\r\n])(?:eyJ[^, \t\r\n]+|(?i:[^, \t\r\n]*?bearer[.\-_][^, \t\r\n]+)"
     r"|(?=[^, \t\r\n]{24})[^, \t\r\n0-9A-Z]*[0-9A-Z][^, \t\r\n]*)"
 )
-_AFTER_BEARER = re.compile(r"(?i)((?:^|,)[ \t]*(?:bearer|access_token|token|jwt|authorization)[ \t]*,[ \t]*)([^,]+)")
+_AFTER_BEARER = lazy_pattern(r"(?i)((?:^|,)[ \t]*(?:bearer|access_token|token|jwt|authorization)[ \t]*,[ \t]*)([^,]+)")
 
 
 def mask(text: str, secrets: Iterable[str] = ()) -> str:

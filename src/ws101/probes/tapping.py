@@ -6,12 +6,11 @@ each side, and where it can't follow (TLS, HTTP/2, what is no HTTP) it says so o
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable
 
 from ws101.http1 import HEAD_LIMIT, Headers, Request, Response, tokens
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.probes.masking import mask, mask_request, mask_response, secrets_of
 from ws101.text import strip
 
@@ -163,8 +162,8 @@ class Watch:
         self._heard.append(self._tell("response", self._now, head=shown, seconds=took))
 
 
-_REQUEST_LINE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^\r\n]*?) *(HTTP/[0-9]\.[0-9])")
-_STATUS_LINE = re.compile(r"(HTTP/[0-9]\.[0-9]) +([0-9]{3})(?: ([^\r\n]*))?")
+_REQUEST_LINE = lazy_pattern(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+) +([^\r\n]*?) *(HTTP/[0-9]\.[0-9])")
+_STATUS_LINE = lazy_pattern(r"(HTTP/[0-9]\.[0-9]) +([0-9]{3})(?: ([^\r\n]*))?")
 
 _UNTIL_END = -1
 _CHUNKED = -2
@@ -357,8 +356,8 @@ class _Side:
 
 
 _RESERVED = frozenset((3, 4, 5, 6, 7, 11, 12, 13, 14, 15))
-_END_OF_HEAD = re.compile(rb"\r?\n\r?\n")
-_CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_END_OF_HEAD = lazy_pattern(rb"\r?\n\r?\n")
+_CHUNK_SIZE = lazy_pattern(rb"[ \t]*([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _STRANGERS = (
     (b"\x16\x03", "TLS, into which can't be looked: put the tap where the bytes are plain"),
     (b"PRI * HTTP/2.0\r\n\r\n", "HTTP/2, in which there is no Upgrade"),

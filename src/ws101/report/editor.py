@@ -14,6 +14,7 @@ from functools import cached_property
 
 from ws101.check import CheckReport
 from ws101.findings import Finding, Fix, Label, Safety
+from ws101.lazy import lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.locations import location_name
@@ -28,7 +29,7 @@ from ws101.text import Source, Span, printable
 
 __all__ = ["Lines", "Mark", "Place", "Range", "fix_title", "hover", "marks"]
 
-_LINE_END = re.compile("\r\n|\n|\r")
+_LINE_END = lazy_pattern("\r\n|\n|\r")
 _BYTES_A_UNIT = {"utf-8": 1, "utf-16": 2, "utf-32": 4}
 _UNITS = {"utf-8": "utf-8", "utf-16": "utf-16-le", "utf-32": "utf-32-le"}
 

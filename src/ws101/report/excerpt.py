@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.report.style import Style, cut, width_of
 from ws101.text import Source, Span, printable
 
@@ -21,17 +21,17 @@ MASK = "***"
 _TAB = "    "
 _PRIVATE = r"[^\s;{}]*(?:authorization|cookie|token|secret|passw|api[-_]?key|credential|signature)[^\s;{}]*"
 _WORD = r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'|[^\s;{}]+"
-_HASH = re.compile(r"(\$(?:[1-7]|2[abxy]|y|gy|sha1|apr1|argon2[a-z]*|scrypt)\$[^\s:;\"'}]+)")
+_HASH = lazy_pattern(r"(\$(?:[1-7]|2[abxy]|y|gy|sha1|apr1|argon2[a-z]*|scrypt)\$[^\s:;\"'}]+)")
 _SECRETS = (  # the last two: hashes of passwords, and the lines of a key, in files that an include leads to
-    re.compile(rf"(?i)\b(?:\w+_set_header|add_header|\w+_param|set|map)[ \t]+[\"']?{_PRIVATE}[\"']?[ \t]+({_WORD})"),
-    re.compile(r"(?i)\b(?:ssl_password_file|secure_link_secret|auth_jwt_key)[ \t]+([^\s;{}]+)"),
-    re.compile(r"[a-z]+://[^/\s:@;]+:([^/\s@;]+)@"),
-    re.compile(r"(?i)\b(?:basic|bearer)[ \t]+([A-Za-z0-9+/=._~-]{6,})"),
-    re.compile(r"(?i)[?&](?:access_token|token|api_key|apikey|password|secret|sig|signature)=([^&\s;\"'$]+)"),
+    lazy_pattern(rf"(?i)\b(?:\w+_set_header|add_header|\w+_param|set|map)[ \t]+[\"']?{_PRIVATE}[\"']?[ \t]+({_WORD})"),
+    lazy_pattern(r"(?i)\b(?:ssl_password_file|secure_link_secret|auth_jwt_key)[ \t]+([^\s;{}]+)"),
+    lazy_pattern(r"[a-z]+://[^/\s:@;]+:([^/\s@;]+)@"),
+    lazy_pattern(r"(?i)\b(?:basic|bearer)[ \t]+([A-Za-z0-9+/=._~-]{6,})"),
+    lazy_pattern(r"(?i)[?&](?:access_token|token|api_key|apikey|password|secret|sig|signature)=([^&\s;\"'$]+)"),
     _HASH,
-    re.compile(r"(?m)^[ \t]*([A-Za-z0-9+/]{40,}={0,2})[ \t\r]*$"),
+    lazy_pattern(r"(?m)^[ \t]*([A-Za-z0-9+/]{40,}={0,2})[ \t\r]*$"),
 )
-_ONLY_VARIABLES = re.compile(r"[\"']?(?:\$\w+|\$\{\w+\}|[ ,;])*[\"']?")
+_ONLY_VARIABLES = lazy_pattern(r"[\"']?(?:\$\w+|\$\{\w+\}|[ ,;])*[\"']?")
 
 
 @dataclass(frozen=True, slots=True)

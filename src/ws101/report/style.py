@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 
 __all__ = ["PLAIN", "Style", "columns", "cut", "pad", "pieces", "width_of", "wrap"]
 
@@ -68,10 +68,10 @@ _TO_ASCII = str.maketrans(
         "×": "x",
     }
 )
-_SGR = re.compile(r"\x1b\[[0-9;]*m")
+_SGR = lazy_pattern(r"\x1b\[[0-9;]*m")
 _OURS = frozenset(f"\x1b[{code}m" for code in ("0", *_CODES.values()))
 _BY_CODE = {f"\x1b[{code}m": role for role, code in reversed(_CODES.items())}
-_UNSAFE = re.compile(r"\x1b\[[0-9;]*m|[^\n\t\x20-\x7e]")
+_UNSAFE = lazy_pattern(r"\x1b\[[0-9;]*m|[^\n\t\x20-\x7e]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Level, Safety
+from ws101.lazy import lazy_pattern
 from ws101.nginx.config import Placed, Scope
 from ws101.nginx.inherit import effective
 from ws101.nginx.outcome import Upstream
@@ -19,7 +20,7 @@ from ws101.syntax import Directive
 
 __all__ = ["check"]
 
-_LOCALHOST = re.compile(r"(^|//)localhost(?=[:/]|$)", re.ASCII | re.IGNORECASE)
+_LOCALHOST = lazy_pattern(r"(^|//)localhost(?=[:/]|$)", re.ASCII | re.IGNORECASE)
 
 
 @rule("WS146", "localhost-ipv6", Level.NOTE, bites=Bites.ADVICE)

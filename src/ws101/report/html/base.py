@@ -10,6 +10,7 @@ import html
 import re
 from collections.abc import Iterable, Sequence
 
+from ws101.lazy import lazy_pattern
 from ws101.probes.masking import mask
 from ws101.report.style import pieces
 from ws101.text import printable
@@ -17,7 +18,7 @@ from ws101.text import printable
 __all__ = ["Markup", "colored", "element", "escaped", "joined", "row", "table", "told"]
 
 _VOID = frozenset({"br", "hr", "meta", "wbr"})
-_UNSAFE = re.compile(r"[^\n\t\x20-\x7e]")
+_UNSAFE = lazy_pattern(r"[^\n\t\x20-\x7e]")
 
 
 class Markup(str):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 
+from ws101.lazy import lazy_pattern
 from ws101.probes.frames import Ending, Seen
 from ws101.probes.talk import COMMANDS
 from ws101.report.style import Style, columns
@@ -15,7 +15,7 @@ __all__ = ["ended", "hexdump", "note", "pretty_json", "received", "sent", "usage
 
 _SHOWN = 32 * 1024
 _DUMPED = 1024
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
+_TOKEN = lazy_pattern(r'"(?:[^"\\]|\\.)*"|[\[\]{},:]|[^\s\[\]{},:"]+')
 _JSON_LIMIT = 1024 * 1024
 _DEPTH = 100
 

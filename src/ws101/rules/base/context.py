@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from functools import cached_property
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name
@@ -32,8 +32,8 @@ _FIREFOX = replace(
     _HANDSHAKE,
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
 )
-_HTTP_CONNECTION = re.compile("http_connection", re.ASCII | re.IGNORECASE)
-_LOCALHOST = re.compile("localhost", re.ASCII | re.IGNORECASE)
+_HTTP_CONNECTION = lazy_pattern("http_connection", re.ASCII | re.IGNORECASE)
+_LOCALHOST = lazy_pattern("localhost", re.ASCII | re.IGNORECASE)
 _QUERY = handshake_request("/ws?ws101=1")
 
 

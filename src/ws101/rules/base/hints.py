@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 
+from ws101.lazy import lazy_pattern
 from ws101.nginx.config import Scope
 from ws101.nginx.locations import LocationName, location_name
 from ws101.text import lower
@@ -22,7 +22,7 @@ SEGMENTS = POLLING | frozenset(
 )
 """Path segments that hint at WebSockets."""
 
-_REGEX_NOISE = re.compile(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
+_REGEX_NOISE = lazy_pattern(r"\\(.)|[\^$()?:|*+]|\[[^\]]*\]|\{[^}]*\}")
 
 
 @lru_cache(maxsize=4096)

@@ -22,17 +22,16 @@ A Good example inherits the keys of its Bad example, and may name another url; s
 from __future__ import annotations
 
 import inspect
-import re
 from dataclasses import field, replace
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build, parse_version
 
 __all__ = ["Page", "Pair", "Sample", "parse_page", "version_holds"]
 
 _TITLES = ("Why it matters", "Bad", "Good", "Fix safety", "References")
-_KEY = re.compile(r"# (file|url|nginx|style|proof|unsafe|refused|module|fix): *(.*)")
-_CONDITION = re.compile(r"(<|>=)(\d+\.\d+(?:\.\d+)?)")
+_KEY = lazy_pattern(r"# (file|url|nginx|style|proof|unsafe|refused|module|fix): *(.*)")
+_CONDITION = lazy_pattern(r"(<|>=)(\d+\.\d+(?:\.\d+)?)")
 DEFAULT_FILE = "nginx.conf"
 
 

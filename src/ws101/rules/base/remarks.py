@@ -12,11 +12,10 @@ it; either also of the block it stands in.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.config import Config
 from ws101.syntax import Directive, Tree, comments
 from ws101.text import Span
@@ -24,8 +23,8 @@ from ws101.text import Span
 __all__ = ["Remark", "read_remarks", "seconds"]
 
 _MARK = "ws101:"
-_REMARK = re.compile(r"#+[ \t]*ws101:[ \t]*([a-z-]+)(?:\[([^\]]*)\])?[ \t]*(.*)")
-_TIME = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
+_REMARK = lazy_pattern(r"#+[ \t]*ws101:[ \t]*([a-z-]+)(?:\[([^\]]*)\])?[ \t]*(.*)")
+_TIME = lazy_pattern(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?")
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, None: 1.0}
 
 

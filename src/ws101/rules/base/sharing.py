@@ -7,8 +7,7 @@ no handshake notices (names, addresses, the place of files, fields of the answer
 
 from __future__ import annotations
 
-import re
-
+from ws101.lazy import lazy_pattern
 from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
 
@@ -18,7 +17,9 @@ _INERT = frozenset(
     {"location", "listen", "server_name", "root", "index", "access_log", "error_log", "add_header", "log_not_found"}
     | {"ssl_certificate", "ssl_certificate_key", "client_max_body_size", "gzip", "charset", "default_type"}
 )
-_OWN = re.compile(r"\$\{?(server_|document_root|realpath_root|request_filename|hostname|ssl_|proxy_(?!add_)|pid|msec)")
+_OWN = lazy_pattern(
+    r"\$\{?(server_|document_root|realpath_root|request_filename|hostname|ssl_|proxy_(?!add_)|pid|msec)"
+)
 """Variables that differ between servers that are otherwise alike."""
 _DERIVED = ("map", "geo", "split_clients")
 _KEY = "rules: signature"
