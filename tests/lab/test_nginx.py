@@ -13,7 +13,6 @@ import pytest
 
 from ws101.errors import NginxError
 from ws101.host.binary import NginxBinary
-from ws101.host.workers import workers
 from ws101.lab.nginx import Nginx, accepts, until, wrap
 from ws101.lab.ports import LOOPBACK, free_ports
 
