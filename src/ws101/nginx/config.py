@@ -319,6 +319,7 @@ class Config:
         self.complete = complete
         self.inside = inside
         self.trees: dict[str, Tree] = {}
+        self._sources: dict[str, Source] = {}
         self._indexes: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {}
         self._routes: tuple[Route, ...] | None = None
         self._servers: tuple[Scope, ...] | None = None
@@ -458,7 +459,9 @@ class Config:
     @property
     def sources(self) -> dict[str, Source]:
         """Every file that was read, by path, in the order of reading."""
-        return {path: tree.source for path, tree in self.trees.items()}
+        if len(self._sources) < len(self.trees):
+            self._sources = {path: tree.source for path, tree in self.trees.items()}
+        return self._sources
 
     def _blocks(self, scope: Scope, name: str) -> tuple[Scope, ...]:
         made = scope.enclosed

@@ -108,6 +108,7 @@ class _Walk:
         for problem in config.include_problems:
             self.includes.setdefault((problem.span.path, problem.span.start), []).append(problem)
         self.stack: list[_Frame] = []
+        self.open: set[str] = set()
 
     def run(self) -> tuple[Refusal, ...]:
         main = self._outermost()
@@ -118,6 +119,7 @@ class _Walk:
             if not opened:
                 self.stack.pop()
                 if frame.whole_file:
+                    self.open.remove(frame.file.tree.source.path)
                     self._syntax(frame.file, None)
                 elif frame.level.opener is not None:
                     self._close(frame)
@@ -138,8 +140,9 @@ class _Walk:
 
     def _open_file(self, path: str, level: Level, via: Directive | None = None) -> bool:
         tree = self.config.trees.get(path)
-        if tree is None or any(f.whole_file and f.file.tree is tree for f in self.stack):
+        if tree is None or path in self.open:
             return False
+        self.open.add(path)
         self.stack.append(_Frame(iter(tree.directives), level, _File(tree, list(reversed(tree.problems))), True, via))
         return True
 
