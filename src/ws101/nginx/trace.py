@@ -168,8 +168,7 @@ def _unspoken(group: Group, arrival: Arrival, build: Build, server: Scope) -> _U
     """What goes wrong before HTTP/1: TLS to a listener or a server without it, HTTP/2 alone without TLS."""
     if arrival.tls and not group.ssl:
         return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", _first_listen(group)))
-    rejects = effective(server, "ssl_reject_handshake")
-    if arrival.tls and is_on(rejects, False) is True:
+    if arrival.tls and is_on(rejects := effective(server, "ssl_reject_handshake"), False) is True:
         return _Unspoken("closed", None, ("the server rejects TLS handshakes", rejects.origin))
     if group.http2 and not group.ssl and not build.does("h2_listener_serves_http1"):
         why = "this version serves only HTTP/2 on a cleartext http2 listener"
@@ -204,8 +203,7 @@ def _first_step(state: State, group: Group, misdirected: list[Placed]) -> str:
     if misdirected:
         state.decide("request", "421", _MISDIRECTED, misdirected[0])
         return "misdirected"
-    verify = effective(state.server, "ssl_verify_client")
-    if state.arrival.tls and lower(verify.text or "") == "on":
+    if state.arrival.tls and lower((verify := effective(state.server, "ssl_verify_client")).text or "") == "on":
         state.wonder(Unknown("whether the client shows a certificate: taken as yes", verify.origin))
     return "server_rewrite"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.directives import parse_time
@@ -57,10 +58,16 @@ def handshake_faults(
     return tuple(faults), method is None or bool(open_names)
 
 
+@lru_cache(maxsize=4096)
+def _options(value: str) -> frozenset[str]:
+    """The options of a list such as Connection's, in lower case."""
+    return frozenset(lower(option.strip(" \t")) for option in value.split(","))
+
+
 def _token_faults(name: str, token: str, values: list[str]) -> list[str]:
     """What is wrong with a field that must hold a token."""
     if not values:
         return [f"{name}-missing"]
-    if token not in {lower(option.strip(" \t")) for value in values for option in value.split(",")}:
+    if not any(token in _options(value) for value in values):
         return [f"{name}-wrong"]
     return ["upgrade-repeated"] if name == "upgrade" and len(values) > 1 else []
