@@ -50,6 +50,9 @@ _REFUSED_FOR_RATE = (429, 503)
 _RATE_WAIT = 1.1
 _RATE_RETRIES = 2
 _CODE_MODULES = re.compile(r"lua|perl|njs|_js_|passenger|acme|mruby|php|wasm", re.IGNORECASE)
+_OF_A_MODULE = re.compile(
+    r"unknown directive \"\w+\"|dlopen\(\)|is not binary compatible|requires? (?:the )?ngx_", re.ASCII
+)
 _EMERG = re.compile(r"\[emerg\] (?:\d+#\d+: )?(.*)")
 _PLACE = re.compile(r" in ([^\r\n]*:\d+)$")
 
@@ -136,7 +139,7 @@ class Report:
     @property
     def tried(self) -> int:
         """How many routes were asked."""
-        return sum(row.websocket.verdict != Agreement.NOT_TRIED for row in self.routes)
+        return sum(Agreement.NOT_TRIED not in (row.websocket.verdict, row.plain.verdict) for row in self.routes)
 
 
 def try_configuration(
@@ -285,6 +288,8 @@ class _Sandbox:
             help_ = (
                 f"nginx {self._binary.build.number} ({self._binary.path}) lacks a module for it; --nginx names another"
             )
+        elif self._config.fragment:
+            help_ = "only a part of a configuration was given; try the main nginx.conf"
         return NginxError(f"nginx refuses this configuration: {what}", where=place[1] if place else "", help=help_)
 
     def _read_copy(self) -> Config:
@@ -306,6 +311,9 @@ class _Sandbox:
 
     def _attempt(self, predicted: Trace, door: Door) -> Attempt:
         """One request; again after a while where nginx's own limits refuse it."""
+        unusable = _unusable(predicted)
+        if unusable:
+            return Attempt(Agreement.NOT_TRIED, reason=unusable)
         counted = any(d.step == "access" and d.chosen == "counted" for d in predicted.decisions)
         attempt = self._once(predicted, door)
         for _ in range(_RATE_RETRIES if counted else 0):
@@ -366,6 +374,15 @@ class _Sandbox:
         arrival = question.websocket.arrival
         door = self._moved.door(question.group)
         return ask(door, arrival.request, sni=arrival.sni, context=self._client, keep=True).sock
+
+
+def _unusable(predicted: Trace) -> str:
+    """Why a request says nothing here: its proxy_pass comes out as what no backend can be put in the place of."""
+    if predicted.outcome.forwarded is not None:
+        return ""
+    ends = (d for d in predicted.decisions if d.step == "upstream" and d.origin is not None)
+    found = next((d for d in ends if d.origin is not None and "$" in "".join(d.origin.args)), None)
+    return f"nginx finds no backend for it: {found.why}" if found is not None else ""
 
 
 def _held(idle: Idle, measured: float | None) -> Idle:

@@ -140,7 +140,7 @@ def _proxied(
     )
     reason = ""
     if lines and expected is not None and found.raw == expected.encode():
-        lines, reason = (), f"other than on your machine: {_names(lines)}"
+        lines, reason = (), f"other than on your machine, because it was moved: {_names(lines)}"
     if ports and found.port not in ports:
         lines = (*lines, f"- to {forwarded.upstream.name if forwarded.upstream else 'its backend'}", "+ to another one")
     if forwarded.upstream is not None and forwarded.upstream.tls != found.tls:
@@ -213,7 +213,7 @@ def _names(lines: Sequence[str]) -> str:
 
 
 def _why(trace: Trace) -> str:
-    """What could not be known, the first reason."""
+    """What could not be known: of what is forwarded the first thing, else what the model stopped at."""
     forwarded = trace.outcome.forwarded
-    reasons = (*(forwarded.unknown if forwarded is not None else ()), *trace.unknown)
+    reasons = (*(forwarded.unknown if forwarded is not None else ()), *reversed(trace.unknown))
     return reasons[0].reason if reasons else ""

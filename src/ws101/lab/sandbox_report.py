@@ -28,7 +28,7 @@ _PLURAL = {
     "password file": "password files",
     "file that nginx writes": "files that nginx writes",
 }
-"""What is counted, for more than one."""
+"""What is counted, in this order, and the words for more than one."""
 
 _MOST_ROWS = 60
 _MOST_LEFT_OUT = 12
@@ -48,18 +48,16 @@ def as_text(report: Report, style: Style) -> str:
         report: What came of it.
         style: What the terminal can show.
     """
-    rows = sorted(report.routes, key=lambda row: not (row.differs or row.fails))[:_MOST_ROWS]
-    rows = [row for row in report.routes if row in rows]
-    lines = _table(rows, report.config, style)
-    if len(rows) < len(report.routes):
-        lines.append(f"  and {len(report.routes) - len(rows)} more (--format json lists them all)")
+    first = sorted(range(len(report.routes)), key=lambda at: not (report.routes[at].differs or report.routes[at].fails))
+    rows = [report.routes[at] for at in sorted(first[:_MOST_ROWS])]
+    lines = _table(rows, len(report.routes) - len(rows), report.config, style)
     for row in rows:
         lines += _differences(row, report.config, style)
     lines += ["", *_moved(report, style), "", *_closing(report, style)]
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[Tried], config: Config, style: Style) -> list[str]:
+def _table(rows: Sequence[Tried], more: int, config: Config, style: Style) -> list[str]:
     heads = ("server", "location", "WebSocket", "plain", "idle timeout", "")
     table = [tuple(style.paint("dim", head) for head in heads)]
     notes: list[str] = []
@@ -73,10 +71,11 @@ def _table(rows: Sequence[Tried], config: Config, style: Style) -> list[str]:
         cells = (_cell(row.websocket, style, fails=row.fails), _cell(row.plain, style), _idle(row, style))
         place = style.paint("path", printable(_place(row, config)))
         table.append((name, location, *cells, f"{place} {mark}".rstrip()))
-    lines = [*columns(table, indent=2), "", *_legend(rows, style)]
+    rest = [f"  and {more} more (--format json lists them all)"] if more else []
+    lines = [*columns(table, indent=2), *rest, "", *_legend(rows, style)]
     for number, note in enumerate(notes, 1):
-        first, *more = wrap(f"[{number}] {printable(note)}", style.width - 8)
-        lines += [style.paint("dim", f"  {first}"), *(style.paint("dim", f"      {line}") for line in more)]
+        first, *others = wrap(f"[{number}] {printable(note)}", style.width - 8)
+        lines += [style.paint("dim", f"  {first}"), *(style.paint("dim", f"      {line}") for line in others)]
     return lines
 
 
@@ -141,7 +140,7 @@ def _differences(row: Tried, config: Config, style: Style) -> Iterator[str]:
 
 def _moved(report: Report, style: Style) -> Iterator[str]:
     """What the sandbox changed, and what it left out."""
-    counts = report.counts.items()
+    counts = [(what, report.counts[what]) for what in _PLURAL if what in report.counts]
     counted = joined(f"{number} {_PLURAL[what]}" if number > 1 else f"1 {what}" for what, number in counts)
     yield f"moved into the sandbox: {counted or 'nothing'}; everything else as it is"
     told: dict[str, list[str]] = {}
@@ -183,7 +182,7 @@ def _server(row: Tried) -> str:
     names = [arg for placed in server.all("server_name") for arg in placed.args if arg not in ("", "_")]
     if names:
         return f"{names[0]} +{len(names) - 1}" if len(names) > 1 else names[0]
-    return next((placed.args[0] for placed in server.all("listen") if placed.args), "*:80")
+    return "listen " + next((placed.args[0] for placed in server.all("listen") if placed.args), "*:80")
 
 
 def _location(row: Tried) -> str:

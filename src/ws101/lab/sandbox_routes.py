@@ -105,18 +105,24 @@ class _Server:
             handshake = self._asked(route, target, "GET", upgrade=True)
             for method in _METHODS:
                 page = self._asked(route, target, method, upgrade=False)
-                if route.location in (handshake.outcome.scope, page.outcome.scope):
+                if any(self._leads(route, found.outcome) for found in (handshake, page)):
                     return Question(route, self._entrance[0], handshake, page)
             elsewhere = elsewhere or f"{target} {_ending(handshake.outcome)}"
         return Question(route, reason=self._why_not(route, elsewhere))
 
+    @staticmethod
+    def _leads(route: Route, outcome: Outcome) -> bool:
+        """Whether a request ends in a route; one that is refused there for being internal does not."""
+        return outcome.scope is route.location and (outcome.forwarded is not None or not _is_internal(route.location))
+
     def _why_not(self, route: Route, elsewhere: str) -> str:
-        name = location_name(location_of(route.location))
-        if effective(location_of(route.location), "internal").origin is not None:
+        location = location_of(route.location)
+        name = location_name(location)
+        if _is_internal(location):
             return "it is internal, and no request was found that is handed on to it"
         if name.modifier == "@":
             return "no request was found that is handed on to it"
-        if not elsewhere:
+        if name.is_regex and not _paths(location):
             return "no path was found that its regular expression matches"
         return f"no request was found that ends here: {elsewhere}"
 
@@ -196,6 +202,10 @@ class _Server:
         locations = [r.location for r in self.config.routes_of(self.server) if r.location.kind == "location"]
         found = (path for location in locations for path in _paths(location))
         return ("/", *(path for path, _ in zip(found, range(_MOST_PATHS), strict=False)))
+
+
+def _is_internal(scope: Scope) -> bool:
+    return effective(scope, "internal").origin is not None
 
 
 def _paths(location: Scope) -> Sequence[str]:

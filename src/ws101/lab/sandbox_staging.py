@@ -13,6 +13,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
+from ipaddress import ip_network
 
 from ws101.edit import quote, set_arg
 from ws101.host.process import compiled
@@ -28,6 +29,7 @@ from ws101.lab.sandbox_tables import (
 )
 from ws101.lazy import dataclass
 from ws101.nginx.config import Config, Placed, Scope
+from ws101.nginx.directives import is_known
 from ws101.nginx.outcome import Upstream
 from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
 from ws101.nginx.references import reference
@@ -137,6 +139,9 @@ class _Stager:
             self._server(placed)
         elif placed.args and directive.block is None:
             self._simple(placed)
+        if not is_known(name):
+            what = f"{name} is of a module that ws101 does not know: it is kept, and what it reaches is not known"
+            self.left_out.setdefault(directive, (what, placed))
 
     def _simple(self, placed: Placed) -> None:
         """A directive with arguments and no block."""
@@ -247,6 +252,16 @@ class _Stager:
         kept = [text for text in placed.args if text.startswith(("valid=", "ipv6=", "ipv4=", "status_zone="))]
         self._replace(placed.directive, " ".join(("resolver", f"127.0.0.1:{self.moved.nowhere}", *kept)) + ";")
         self.left_out[placed.directive] = ("resolver leads nowhere: no name is looked up", placed)
+
+    def _addresses_only(self, placed: Placed) -> None:
+        """Names that nginx would look up while it starts are left out."""
+        text = placed.args[0]
+        try:
+            known = text == "unix:" or ip_network(text, strict=False) is not None
+        except ValueError:
+            known = False
+        if not known:
+            self._drop(placed, "no name is looked up")
 
     def _write_elsewhere(self, placed: Placed) -> None:
         target = placed.args[0]
@@ -374,6 +389,8 @@ _BY_NAME: dict[str, Callable[[_Stager, Placed], None]] = {
     "proxy_pass": _Stager._proxy_pass,
     "resolver": _Stager._resolver,
     "auth_basic_user_file": _Stager._passwords,
+    "set_real_ip_from": _Stager._addresses_only,
+    "debug_connection": _Stager._addresses_only,
     "root": _Stager._folder,
     "alias": _Stager._folder,
     "map_hash_bucket_size": _Stager._hash_setting,
