@@ -18,6 +18,7 @@ def main(args: Sequence[str] | None = None) -> int:
     Args:
         args: The arguments without the program's name; ``sys.argv`` if None.
     """
+    gc.set_threshold(50_000)  # of the thousands of objects that modules make while they load, none is garbage
     try:
         from ws101.cli.running import run
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
+import sys
 from collections.abc import Iterable
 from typing import TextIO
 
@@ -37,8 +38,7 @@ class Console:
         """
         terminal = stream.isatty()
         colored = color == "always" or (color == "auto" and terminal and _wants_color())
-        width = min(_WIDEST, shutil.get_terminal_size().columns) if terminal or "COLUMNS" in os.environ else PLAIN.width
-        return cls(stream, Style(colored, _shows_unicode(stream), max(40, width)))
+        return cls(stream, Style(colored, _shows_unicode(stream), max(40, min(_WIDEST, _columns(terminal=terminal)))))
 
     def write(self, text: str) -> None:
         """Write text and a line end; what the terminal's encoding lacks is written as an escape."""
@@ -63,6 +63,16 @@ class Console:
         self.stream.flush()
         self.stream.buffer.write(data)
         self.stream.flush()
+
+
+def _columns(*, terminal: bool) -> int:
+    """As ``shutil.get_terminal_size``, which takes long to import; what is no terminal is as wide as by default."""
+    with contextlib.suppress(ValueError):
+        if int(os.environ.get("COLUMNS", "")) > 0:
+            return int(os.environ["COLUMNS"])
+    with contextlib.suppress(AttributeError, ValueError, OSError):
+        return os.get_terminal_size(sys.__stdout__.fileno()).columns if terminal and sys.__stdout__ else PLAIN.width
+    return PLAIN.width
 
 
 def _wants_color() -> bool:

@@ -7,7 +7,6 @@ that holds one, means ``diagnose``.
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -97,6 +96,8 @@ class _Commands(click.Group):
 
 def _unknown(word: str, names: list[str]) -> UsageError:
     """Neither a command nor an address."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, names, n=1)
     if close:
         return UsageError(f"there is no command {word}", help=f"did you mean {PROGRAM} {close[0]}?")

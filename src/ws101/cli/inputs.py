@@ -10,18 +10,21 @@ import os
 import posixpath
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ws101.cli.machine import Found, concerns, installed, on_this_machine
 from ws101.errors import InputError, UsageError, Ws101Error
-from ws101.host.binary import find_nginx
 from ws101.host.files import DiskFiles, name_of, os_path, parse_root
 from ws101.lazy import dataclass
 from ws101.nginx.build import Build, parse_version
 from ws101.nginx.config import Config, MemoryFiles
-from ws101.probes.endpoint import Endpoint
 from ws101.report.subject import Subject
 from ws101.syntax import looks_like_dump, parse_dump
 from ws101.text import BLANKS, printable
+
+if TYPE_CHECKING:
+    from ws101.cli.machine import Found
+    from ws101.host.binary import NginxBinary
+    from ws101.probes.endpoint import Endpoint
 
 __all__ = ["Inputs", "Loaded"]
 
@@ -116,8 +119,15 @@ class Inputs:
         told = self.option_build()
         if told is not None:
             return (told,)
-        found = find_nginx(self.nginx) if self.nginx is not None else installed()
+        found = self._nginx()
         return (found.build,) if found is not None else Build.representatives()
+
+    def _nginx(self) -> NginxBinary | None:
+        """The program that was named, or this machine's."""
+        from ws101.cli.machine import installed
+        from ws101.host.binary import find_nginx
+
+        return find_nginx(self.nginx) if self.nginx is not None else installed()
 
     def load(self, given: str) -> Loaded:
         """Read the configuration at a path: a file, a folder with an nginx.conf, a dump, or ``-``.
@@ -166,6 +176,8 @@ class Inputs:
 
     def find(self, endpoint: Endpoint) -> Loaded | None:
         """The configuration of this machine's nginx that can be what answers at an address; None if none can."""
+        from ws101.cli.machine import concerns, on_this_machine
+
         disk = DiskFiles(parse_root(root) for root in self.roots)
         for found in on_this_machine():
             try:
@@ -192,13 +204,9 @@ class Inputs:
         build = self.option_build()
         if build is not None:
             return Subject(config, (build,), "option", given=given)
-        if self.nginx is not None:
-            found = find_nginx(self.nginx)
-            assert found is not None
+        found = self._nginx() if here or self.nginx is not None else None
+        if found is not None:
             return Subject(config, (found.build,), "binary", found.path, given)
-        own = installed() if here else None
-        if own is not None:
-            return Subject(config, (own.build,), "binary", own.path, given)
         return Subject(config, Build.representatives(), "unknown", given=given)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 from ws101.findings import Finding, Fix, Label, Level
+from ws101.lazy import dataclass
 from ws101.nginx.config import Scope
 from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
@@ -79,7 +79,7 @@ Check = Callable[[Context], Iterable[Found]]
 """A rule's function.  Its messages must not depend on nginx's version: findings of several versions are merged."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rule:
     """A rule.
 
@@ -97,14 +97,14 @@ class Rule:
     bites: int
     function: Check
 
-    @cached_property
+    @property
     def page(self) -> Page:
         """The manual page.
 
         Raises:
             ValueError: If the docstring is no page.
         """
-        return parse_page(inspect.getdoc(self.function) or "")
+        return _page(self.function)
 
     def check(self, context: Context) -> Iterator[tuple[Found, Finding]]:
         """Run the rule."""
@@ -128,6 +128,11 @@ class Rule:
                     found.help,
                 ),
             )
+
+
+@cache
+def _page(function: Check) -> Page:
+    return parse_page(inspect.getdoc(function) or "")
 
 
 def rule(code: str, name: str, level: Level, *, bites: int) -> Callable[[Check], Rule]:
