@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from ws101.cli.console import Console
 from ws101.cli.inputs import Loaded
-from ws101.fix import FixResult
 from ws101.host.links import Content, Link
-from ws101.host.transaction import Changes
 from ws101.report.diff import link_diff_lines, paint_diff, text_diff_lines
 from ws101.text import Source
+
+if TYPE_CHECKING:
+    from ws101.fix import FixResult
+    from ws101.host.transaction import Changes
 
 __all__ = ["differences", "show_diff", "show_lines"]
 
