@@ -144,7 +144,7 @@ def test_the_package_carries_every_file_of_the_examples_that_is_run(repository: 
 def test_the_versions_for_node_are_those_of_its_package_file(repository: Path) -> None:
     wanted = json.loads((repository / "examples" / "backend_node" / "package.json").read_text())["dependencies"]
     assert {f"{name}@{version}" for name, version in wanted.items()} == {*NODE_PACKAGES}
-    tool = (repository / "tools" / "live_causes.py").read_text()
+    tool = (repository / "tests" / "live" / "applications.py").read_text()
     assert all(f'"{package}"' in tool for package in NODE_PACKAGES)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import time
 
+from tests.live.applications import NODE_WS, SOCKET_IO
 from tests.live.staging import GOOD, Parts, Site, accept, answering, plain, stage
 from ws101.http1 import Request
 from ws101.lab.backends import EchoApp, Recorder, default_answer
@@ -171,7 +172,7 @@ def stale_name(parts: Parts) -> Site:
 @stage("upstream-scheme-mismatch", "proxy_pass https:// to an application that speaks plain HTTP")
 def https_to_plain(parts: Parts) -> Site:
     port = parts.port()
-    parts.python(AIOHTTP, port)
+    parts.python(ORIGIN_AIOHTTP, port)
     return parts.site(f"proxy_pass https://127.0.0.1:{port}; {GOOD}")
 
 
@@ -394,12 +395,12 @@ def origin_list_remote(parts: Parts) -> Site:
 @stage("app-origin-allowlist", "aiohttp refuses every foreign Origin, and a missing one")
 def origin_required(parts: Parts) -> Site:
     port = parts.port()
-    parts.python(AIOHTTP, port)
+    parts.python(ORIGIN_AIOHTTP, port)
     site = parts.through(f"127.0.0.1:{port}")
     return Site(site.url, (), site.conf)
 
 
-AIOHTTP = """\
+ORIGIN_AIOHTTP = """\
 from aiohttp import web
 async def ws(request):
     if request.headers.get("Origin", "").partition("://")[2] != request.headers["Host"]:
@@ -507,12 +508,6 @@ def large_for_node(parts: Parts) -> Site:
     return Site(site.url, ("--header", "Cookie: jwt=" + "x" * 20000), site.conf)
 
 
-NODE_WS = """\
-const { WebSocketServer } = require("ws");
-new WebSocketServer({ host: "127.0.0.1", port: PORT, path: "/ws" });
-"""
-
-
 @stage("client-path-mismatch", "ws for Node has its WebSocket at /ws, the client opens /ws/")
 def node_path(parts: Parts) -> Site:
     port = parts.port()
@@ -529,13 +524,6 @@ def two_processes(parts: Parts) -> Site:
     servers = " ".join(f"server 127.0.0.1:{port};" for port in ports)
     site = parts.through("app", http=f"upstream app {{ {servers} }}", path="/socket.io/")
     return Site(f"{site.url}?EIO=4&transport=websocket", conf=site.conf)
-
-
-SOCKET_IO = """\
-const http = require("http").createServer();
-new (require("socket.io").Server)(http);
-http.listen(PORT, "127.0.0.1");
-"""
 
 
 @stage("auth-basic", "auth_basic covers the WebSocket's path")

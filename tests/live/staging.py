@@ -20,15 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.live.applications import GO, NODE, PYTHON, Backend
 from ws101.cli import main
 from ws101.host.binary import NginxBinary, all_nginx
 from ws101.http1 import Request
 from ws101.lab.backends import Answer, StoryApp, accept, default_answer, plain
 from ws101.lab.nginx import Nginx, until, wrap
 from ws101.lab.ports import free_ports
-
-NODE = Path(__file__).resolve().parents[2] / ".cache" / "node"
-"""Where `make live` puts the applications' libraries for Node."""
 
 GOOD = (
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -168,9 +166,12 @@ class Parts:
         pem, key = self.certificate(name, **options)
         return f"ssl_certificate {pem}; ssl_certificate_key {key};"
 
-    def process(self, *command: str, port: int, cwd: Path | None = None) -> subprocess.Popen[bytes]:
-        """A program that listens on a port."""
-        process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    def process(
+        self, *command: str, port: int, cwd: Path | None = None, libraries: str = ""
+    ) -> subprocess.Popen[bytes]:
+        """A program that listens on a port, with a folder of libraries for Python."""
+        env = {**os.environ, **({"PYTHONPATH": libraries} if libraries else {})}
+        process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.stack.callback(_end, process)
         until(lambda: _listens(port) or process.poll() is not None, f"listener on {port}", 15)
         if process.poll() is not None:
@@ -179,18 +180,38 @@ class Parts:
 
     def node(self, script: str, port: int) -> subprocess.Popen[bytes]:
         """An application in Node."""
-        if shutil.which("node") is None or not (NODE / "node_modules" / "ws").is_dir():
-            raise Missing("node with ws and socket.io (make live)")
+        wanted = re.findall(r'require\("(?!http")([a-z.]+)"\)', script)
+        if shutil.which("node") is None or not all((NODE / "node_modules" / name).is_dir() for name in wanted):
+            raise Missing(f"node with {' and '.join(wanted)} (make live)")
         path = NODE / f"app-{os.getpid()}-{port}.js"
         path.write_text(script.replace("PORT", str(port)))
         self.stack.callback(path.unlink, missing_ok=True)
         return self.process("node", str(path), port=port, cwd=NODE)
 
-    def python(self, script: str, port: int) -> subprocess.Popen[bytes]:
-        """An application in Python."""
+    def python(self, script: str, port: int, needs: str = "") -> subprocess.Popen[bytes]:
+        """An application in Python, with the libraries of a folder of PYTHON_PACKAGES."""
         path = self.folder / f"app{port}.py"
         path.write_text(script.replace("PORT", str(port)))
-        return self.process(_python(), str(path), port=port)
+        if needs and not (PYTHON / needs / ".packages").exists():
+            raise Missing(f"the Python libraries of {needs} (make live)")
+        return self.process(_python(), str(path), port=port, libraries=str(PYTHON / needs) if needs else "")
+
+    def gorilla(self, port: int) -> subprocess.Popen[bytes]:
+        """An application in Go: an echo at /ws with gorilla/websocket's own check of Origin."""
+        if not GO.exists():
+            raise Missing("a server in Go with gorilla/websocket (make live; it needs golang-go and its library)")
+        return self.process(str(GO), str(port), port=port)
+
+    def backend(self, item: Backend) -> int:
+        """An application of the matrix; its port."""
+        port = self.port()
+        if item.language == "go":
+            self.gorilla(port)
+        elif item.language == "node":
+            self.node(item.script, port)
+        else:
+            self.python(item.script, port, item.needs)
+        return port
 
     def binary(self, at_least: tuple[int, ...], below: tuple[int, ...]) -> NginxBinary:
         """An nginx between two versions."""

@@ -1,6 +1,7 @@
 """The same mistake reads as 400, 404, 426 or 505, by the backend: the cause must be named all the same.
 
-Five real applications, five mistakes; once with the configuration, once from outside with the backend's address alone.
+Eighteen real applications, five mistakes; once with the configuration, once from outside with the backend's address
+alone.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.causes import AIOHTTP, NODE_WS, SOCKET_IO
+from tests.live.applications import BACKENDS
 from tests.live.staging import GOOD, Missing, Parts, Site, diagnose
 
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
 CONNECTION = "proxy_set_header Connection upgrade;"
+HOST = "proxy_set_header Host $http_host;"
+"""Where the handshake works over HTTP/1.0 by luck, what refuses a browser's Origin without it would be the first cause."""
+
 MODERN = "proxy_http_version 1.1;"
 
 MISTAKES = {
@@ -21,50 +25,19 @@ MISTAKES = {
     "only HTTP/1.1 is set": (MODERN, "upgrade-not-forwarded"),
     "Connection is missing": (MODERN + UPGRADE, "missing-connection-header"),
     "Upgrade is missing": (MODERN + CONNECTION, "missing-upgrade-header"),
-    "HTTP/1.0 is spoken": (UPGRADE + CONNECTION, "missing-http-version"),
-}
-
-UVICORN = """\
-import uvicorn
-async def app(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
-        await send({"type": "http.response.body", "body": b"Not Found"})
-    elif scope["type"] == "websocket":
-        await send({"type": "websocket.accept"})
-        while (await receive())["type"] != "websocket.disconnect":
-            pass
-uvicorn.run(app, host="127.0.0.1", port=PORT, ws="websockets-sansio", lifespan="off", log_level="critical")
-"""
-
-WEBSOCKETS = """\
-from websockets.sync.server import serve
-import logging
-logging.disable()
-with serve(lambda ws: [ws.send(m) for m in ws], "127.0.0.1", PORT) as server:
-    server.serve_forever()
-"""
-
-SOCKET_IO_PATH = "/socket.io/?EIO=4&transport=websocket"
-BACKENDS = {
-    "websockets": ("python", WEBSOCKETS, "/ws"),
-    "aiohttp": ("python", AIOHTTP.replace("if request", "if False and request"), "/ws"),
-    "uvicorn": ("python", UVICORN, "/ws"),
-    "ws for Node": ("node", NODE_WS, "/ws"),
-    "Socket.IO": ("node", SOCKET_IO, SOCKET_IO_PATH),
+    "HTTP/1.0 is spoken": (UPGRADE + CONNECTION + HOST, "missing-http-version"),
 }
 
 
 @pytest.fixture(scope="module", params=BACKENDS, ids=list(BACKENDS))
 def backend(request: pytest.FixtureRequest) -> Iterator[tuple[Parts, int, str]]:
-    language, script, target = BACKENDS[request.param]
+    item = BACKENDS[request.param]
     with Parts() as parts:
-        port = parts.port()
         try:
-            getattr(parts, language)(script, port)
+            port = parts.backend(item)
         except Missing as missing:
             pytest.skip(f"{missing} is not there")
-        yield parts, port, target
+        yield parts, port, item.target
 
 
 def behind(backend: tuple[Parts, int, str], settings: str) -> Site:
