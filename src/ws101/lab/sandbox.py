@@ -284,10 +284,9 @@ class _Sandbox:
         place = _PLACE.search(said)
         what = said[: place.start()] if place else said
         help_ = ""
-        if "unknown directive" in what or "dlopen" in what or "is not binary compatible" in what:
-            help_ = (
-                f"nginx {self._binary.build.number} ({self._binary.path}) lacks a module for it; --nginx names another"
-            )
+        if _OF_A_MODULE.search(what):
+            which = f"nginx {self._binary.build.number} ({self._binary.path})"
+            help_ = f"{which} lacks the module for it, if it is no slip; --nginx names another"
         elif self._config.fragment:
             help_ = "only a part of a configuration was given; try the main nginx.conf"
         return NginxError(f"nginx refuses this configuration: {what}", where=place[1] if place else "", help=help_)

@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Self
 
 from ws101.errors import InputError, NetworkError
-from ws101.http1 import decode_request
-from ws101.lab.backends import BAD_REQUEST, default_answer, plain
+from ws101.http1 import Request, decode_request
+from ws101.lab.backends import BAD_REQUEST, accept, plain
 from ws101.lab.ports import LOOPBACK
-from ws101.lab.wire import RequestCutter, keeps_open
+from ws101.lab.wire import RequestCutter, is_opening_handshake, keeps_open
 from ws101.lazy import dataclass
 
 __all__ = ["Recorded", "Recorders", "server_context"]
@@ -166,8 +166,22 @@ class Recorders:
             request = decode_request(raw)
         except InputError:
             return BAD_REQUEST, False
-        answer = plain(200, "OK", "ok") if (port, request.target) in self.plain else default_answer(request)
+        switches = _is_whole_handshake(request) and (port, request.target) not in self.plain
+        answer = accept(request) if switches else plain(200, "OK", "ok")
         return answer, keeps_open(request, answer)
+
+
+def _is_whole_handshake(request: Request) -> bool:
+    """Whether a strict server takes a request for an opening handshake (RFC 6455 section 4.2.1)."""
+    once = ("Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version")
+    length = any(value.strip("0") for value in request.values("Content-Length"))
+    return (
+        is_opening_handshake(request)
+        and request.method == "GET"
+        and all(len(request.values(name)) == 1 for name in once)
+        and not length
+        and not request.body
+    )
 
 
 def _echo(sock: socket.socket, first: bytes) -> None:

@@ -14,7 +14,15 @@ __all__ = ["examples"]
 _TRIES = 6
 _LONGEST = 256
 _CANDIDATES = "a1/-_.~A %:=&x0"
-_POSIX = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "upper": "A-Z", "lower": "a-z", "word": r"\w"}
+_POSIX = {
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "alnum": "a-zA-Z0-9",
+    "upper": "A-Z",
+    "lower": "a-z",
+    "word": r"\w",
+    "xdigit": "0-9a-f",
+}
 _ESCAPED = {"d": "0", "w": "a", "s": " ", "D": "a", "W": "-", "S": "a"}
 _EMPTY = frozenset("bBAzZG")
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "e": "\x1b", "a": "\a"}

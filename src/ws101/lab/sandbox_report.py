@@ -96,7 +96,7 @@ def _cell(attempt: Attempt, style: Style, *, fails: bool = False) -> str:
     sign = style.glyph(
         {Agreement.SAME: "tick", Agreement.DIFFERS: "changed", Agreement.OPEN: "question"}[attempt.verdict]
     )
-    return style.paint(role, f"{status}, no 101 {sign}" if fails else f"{status} {sign}")
+    return style.paint(role, f"{status} {sign} no 101" if fails else f"{status} {sign}")
 
 
 def _idle(row: Tried, style: Style) -> str:
@@ -116,6 +116,9 @@ def _note(row: Tried) -> str:
     if row.fails:
         faults = _faults(row)
         parts.append(f"meant for WebSockets, and no 101{f': {faults}' if faults else ''}")
+    traces = [trace for trace in (row.question.websocket, row.question.plain) if trace is not None]
+    if traces and all(trace.outcome.forwarded is None for trace in traces):
+        parts.append("no backend is asked: nginx itself answers")
     parts += dict.fromkeys(filter(None, (row.websocket.reason, row.plain.reason)))
     return "; ".join(parts)
 
