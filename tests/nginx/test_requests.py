@@ -13,9 +13,11 @@ from tests.nginx.asking import MARK, ask, config_of, serving
 from ws101.host.binary import NginxBinary
 from ws101.http1 import Headers, Request
 from ws101.nginx.build import Build
+from ws101.nginx.outcome import Arrival
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
 from ws101.nginx.servers import Group, listeners
 from ws101.nginx.targets import UriParts, normalise_uri, validate_host
+from ws101.nginx.trace import trace
 
 OLD, NEW = Build((1, 22, 1)), Build((1, 31, 3))
 HOST = ("Host", "h.test")
@@ -444,3 +446,27 @@ def test_a_real_nginx_has_the_same_room(binary: NginxBinary, small: int, count: 
                 lambda host: (host, client_settings(group.find(host).server, build)),
             )
             assert ask(port, request).status == (found.status if isinstance(found, Refused) else 200), lengths
+
+
+FLAGS = ("underscores_in_headers", "ignore_invalid_headers", "merge_slashes")
+
+
+@pytest.mark.parametrize(
+    ("target", "field", "names"),
+    [
+        ("/", ("X-Token", "t"), set()),
+        ("/", ("X_Token", "t"), {"underscores_in_headers", "ignore_invalid_headers"}),
+        ("//a?//", ("X-Token", "t"), {"merge_slashes"}),
+        ("/a?//", ("X-Token", "t"), set()),
+    ],
+)
+def test_a_setting_that_an_unread_file_may_hold_leaves_open_what_it_decides(
+    target: str, field: tuple[str, str], names: set[str]
+) -> None:
+    location = "location / { allow all; proxy_pass http://127.0.0.1:1; }"
+    config = config_of(f"events {{}} http {{ include /secret.conf; server {{ listen 80; {location} }} }}")
+    forwarded = trace(config, Arrival(Request("GET", target, "HTTP/1.1", (HOST, field))), NEW).outcome.forwarded
+    assert forwarded is not None
+    assert forwarded.request is None
+    reasons = [unknown.reason for unknown in forwarded.unknown]
+    assert {name for name in FLAGS if any(f'"{name}"' in reason for reason in reasons)} == names

@@ -175,6 +175,18 @@ def test_the_cases_are_what_the_real_nginx_says(binary: NginxBinary, tmp_path: P
     assert not wrong
 
 
+LISTENS = ("quic", "quic reuseport", "multipath", "quic ssl", "quic proxy_protocol", "deferred", "fastopen=3", "http3")
+
+
+def test_parameters_of_listen_are_those_of_the_version_and_its_modules(binary: NginxBinary, tmp_path: Path) -> None:
+    for at, parameters in enumerate(LISTENS):
+        whole = SERVER.format(f"listen 127.0.0.1:18081 {parameters};")
+        found = first(whole, binary.build)
+        said = nginx_t(binary, tmp_path / str(at), whole)
+        certificate = said is not None and "ssl_certificate" in said[0]
+        assert (None if certificate else said) == ((found.message, found.line) if found else None), parameters
+
+
 def test_files_are_read_in_nginx_s_order() -> None:
     text = "events {}\nhttp {\ninclude a.conf;\nnosuch;\n}\n"
     found = validate(config_of(text, a="server { listen 81; nothing; }\n;\n"), (PLAIN,))

@@ -224,7 +224,8 @@ def mirrored(state: State, body_too_long: Callable[[State], bool]) -> Denied | N
         return None
     copies = effective_all(state.scope, "mirror")
     if isinstance(copies, Unknown):
-        raise Unanswerable(copies)
+        state.wonder(copies)
+        return None
     if not copies or any(placed.args[:1] == ("off",) for placed in copies):
         return None
     with_body = is_on(effective(state.scope, "mirror_request_body"), True) is True

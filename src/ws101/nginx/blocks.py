@@ -20,7 +20,7 @@ from ws101.nginx.mapping import check_entry
 from ws101.nginx.names import NameTable
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
 from ws101.nginx.readings import Reading, pattern, texts
-from ws101.nginx.servers import Socket, parse_listen
+from ws101.nginx.servers import Socket, parse_listen, refused_parameter
 from ws101.syntax import Directive
 from ws101.text import lower
 
@@ -221,6 +221,9 @@ class Http:
         if listen.error:
             self.say(listen.error, met.directive)
             return
+        for number, build in enumerate(self.builds):
+            if refused := refused_parameter(met.args, build):
+                self.say(refused, met.directive, mask=1 << number)
         met.level.seen.add("listen")
         if "quic" in listen.flags:
             return

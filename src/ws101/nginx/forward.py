@@ -89,7 +89,7 @@ def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: b
 
     nginx makes it twice, first to know how long it gets; a map's regular expression may change captures on the way.
     """
-    unknown = list(plan.unknown)
+    unknown = [*plan.unknown, *state.left_open]
     matches = state.matches
     body = body_of(state, plan, unknown)
     method = _method(state, plan, cached, unknown)

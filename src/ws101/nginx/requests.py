@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ws101.http1 import Headers, Request
 from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
-from ws101.nginx.config import Placed, Scope
+from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective
 from ws101.nginx.targets import UriParts, decimal, normalise_uri, valid_host
 from ws101.text import lower
@@ -31,6 +31,7 @@ __all__ = [
     "Received",
     "Refused",
     "client_settings",
+    "left_open",
     "read_request",
 ]
 
@@ -80,6 +81,7 @@ class ClientSettings:
         max_headers: The most header lines; None if this nginx has no limit.
         allow_connect: Whether the server has a place for CONNECT (``tunnel_pass``, from 1.31.0).
         origins: The directives that set something else than the default.
+        unread: Names that a file that could not be read may set, and why it is not known.
     """
 
     merge_slashes: bool = True
@@ -90,6 +92,7 @@ class ClientSettings:
     max_headers: int | None = None
     allow_connect: bool = False
     origins: tuple[Placed, ...] = ()
+    unread: tuple[tuple[str, Unknown], ...] = ()
 
 
 Choose = Callable[[str], tuple[object, ClientSettings]]
@@ -246,12 +249,15 @@ def client_settings(server: Scope, build: Build) -> ClientSettings:
 
 def _read_settings(server: Scope, build: Build) -> ClientSettings:
     origins: list[Placed] = []
+    unread: list[tuple[str, Unknown]] = []
 
     def args(name: str) -> tuple[str, ...]:
         setting = effective(server, name)
         if setting.origin is not None and isinstance(setting.value, tuple):
             origins.append(setting.origin)
             return setting.value
+        if isinstance(setting.value, Unknown):
+            unread.append((name, setting.value))
         return ()
 
     def flag(name: str, default: bool) -> bool:
@@ -269,7 +275,21 @@ def _read_settings(server: Scope, build: Build) -> ClientSettings:
         _size(count[0]) if count else 1000 if build.does("limits_header_count") else None,
         build.version >= (1, 31, 0) and _has_tunnel(server),
         tuple(origins),
+        tuple(unread),
     )
+
+
+def left_open(received: Received, first: ClientSettings, own: ClientSettings) -> tuple[Unknown, ...]:
+    """What unread settings could change in a request as it was read.
+
+    Args:
+        received: The request.
+        first: The settings of the server that reads the request line.
+        own: Those of the server that answers.
+    """
+    names = {"merge_slashes"} if "//" in received.target.partition("?")[0] else set()
+    names |= {"underscores_in_headers", "ignore_invalid_headers"} if received.dropped else set()
+    return tuple({name: unknown for name, unknown in (*first.unread, *own.unread) if name in names}.values())
 
 
 def _has_tunnel(server: Scope) -> bool:

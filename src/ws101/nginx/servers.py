@@ -36,6 +36,7 @@ __all__ = [
     "Socket",
     "listeners",
     "parse_listen",
+    "refused_parameter",
     "server_names",
 ]
 
@@ -43,6 +44,7 @@ ANY4, ANY6 = "0.0.0.0", "::"  # noqa: S104 (read, never bound)
 _DEFAULT_PORT = 80
 _FLAGS = frozenset("default_server default bind deferred ssl http2 quic reuseport proxy_protocol multipath".split())
 _OPTIONS = ("setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive=")
+_SINCE = {"quic": (1, 25, 0), "multipath": (1, 29, 7)}
 _SPECIAL = frozenset("~$*.")
 _PORTS = lazy_pattern(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 _IPV4 = lazy_pattern(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
@@ -417,6 +419,19 @@ def parse_listen(args: tuple[str, ...]) -> Listen:
     if wrong is not None:
         return Listen((), error=f'invalid parameter "{wrong}"')
     return Listen(sockets, flags, "ipv6only=off" not in flags)
+
+
+def refused_parameter(args: tuple[str, ...], build: Build) -> str:
+    """What a version says of a ``listen`` parameter that it does not have; "" if it has them all."""
+    flags = args[1:]
+    for flag in flags:
+        since = _SINCE.get(flag)
+        if since is not None and build.version < since:
+            return f'invalid parameter "{flag}"'
+        if flag == "quic" and build.has_module("http_v3") is False:
+            return 'the "quic" parameter requires ngx_http_v3_module'
+    other = next((flag for flag in ("ssl", "proxy_protocol") if flag in flags), None) if "quic" in flags else None
+    return f'"listen" directive "{other}" parameter is incompatible with "quic"' if other else ""
 
 
 def _sockets(text: str) -> tuple[Socket, ...] | str:

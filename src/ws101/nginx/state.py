@@ -50,6 +50,7 @@ class State:
         has_body: Whether a subrequest has the body of its request.
         body_was_read: Whether the body was read before it is passed on.
         subrequests: What came of the subrequests that it made.
+        left_open: What settings in unread files could change in the request as it was read.
         copies: The subrequests of mirror, which run once the request itself has gone as far as it can.
         forced: An ``if`` whose condition is taken as true, for asking about that block.
     """
@@ -93,6 +94,7 @@ class State:
     has_body: bool = True
     body_was_read: bool = False
     subrequests: list[Trace] = field(default_factory=list)
+    left_open: tuple[Unknown, ...] = ()
     copies: list[State] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     unknown: list[Unknown] = field(default_factory=list)

@@ -28,7 +28,7 @@ from ws101.nginx.locations import Found, find_location, location_name, named_loc
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
 from ws101.nginx.realip import take_real_address
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
-from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, read_request
+from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, left_open, read_request
 from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
 from ws101.nginx.servers import Choice, Group, listeners
 from ws101.nginx.state import State, Unanswerable
@@ -94,6 +94,9 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
+    state.left_open = left_open(received, client_settings(default, build), client_settings(server, build))
+    for unknown in state.left_open:
+        state.wonder(unknown)
     _note_server(state, group, chosen[-1] if chosen else first)
     begin = _first_step(state, group, misdirected)
     take_real_address(state, server)
@@ -236,9 +239,8 @@ def _find_location(state: State) -> Next:
     for match in found.matches:
         remember_captures(state, match)
     state.scope = scope
-    internal = effective(scope, "internal")
-    if internal.origin is not None and not state.internal:
-        state.decide("location", "404", "internal", internal.origin)
+    if not state.internal and (internal := _internal(state, scope)) is not None:
+        state.decide("location", "404", "internal", internal)
         return _finish(state, 404)
     _enter_scope(state)
     if _too_large(state):
@@ -248,6 +250,16 @@ def _find_location(state: State) -> Next:
         state.decide("location", "301", "the location ends in / and the URI does not", scope.opener)
         return _finish(state, 301)
     return "location_rewrite"
+
+
+def _internal(state: State, scope: Scope) -> Placed | None:
+    """The ``internal`` that keeps clients out; one that an unread file in a location may hold is taken as not there."""
+    setting = effective(scope, "internal")
+    if not isinstance(setting.value, Unknown):
+        return setting.origin
+    if setting.value.origin is not None and setting.value.origin.scope.kind == "location":
+        state.wonder(setting.value)
+    return None
 
 
 def _located(found: Found) -> list[Decision]:
@@ -541,8 +553,7 @@ def _run_in(state: State, route: Route) -> Outcome:
         outer = scope.parent if scope.kind in ("if-in-location", "limit_except") and scope.parent else scope
         state.uri_changed = False
         state.scope, state.handler = outer, own_handler(outer)
-        is_internal = effective(outer, "internal").origin is not None
-        state.internal = state.internal or is_internal or location_name(outer).modifier == "@"
+        state.internal = state.internal or _internal(state, outer) is not None or location_name(outer).modifier == "@"
         _capture(state, outer)
         if scope.kind == "limit_except":
             state.scope, state.handler = scope, own_handler(scope) or state.handler
