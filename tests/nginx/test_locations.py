@@ -209,11 +209,11 @@ def test_twenty_thousand_nested_locations_are_no_trouble() -> None:
 def test_ten_thousand_routes_are_found_quickly() -> None:
     server = server_of("".join(f"location /route{i} {{ }}\n" for i in range(10_000)))
     find_location(server, "/", BUILD)
-    started = time.monotonic()
+    started = time.process_time()
     assert all(
         title(find_location(server, f"/route{i}/x", BUILD)) == f"location /route{i}" for i in range(0, 10_000, 5)
     )
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 SEGMENTS = ("/", "a", "b", "A", "-", "!", ".php", "ab", "/a", "/b", "//")

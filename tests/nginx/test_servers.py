@@ -262,14 +262,14 @@ def test_ten_thousand_servers_are_indexed_and_found_quickly() -> None:
         "".join(f"server {{ listen 80; server_name s{i}.test www.s{i}.test; }}\n" for i in range(10_000))
     )
     assert len(config.servers) == 10_000
-    started = time.monotonic()
+    started = time.process_time()
     group = listeners(config, BUILD).group(None, 80)
     assert isinstance(group, Group)
     for i in range(0, 10_000, 3):
         origin = group.find(f"www.s{i}.test").origin
         assert origin is not None
         assert origin.args[1] == f"www.s{i}.test"
-    assert time.monotonic() - started < 1.5
+    assert time.process_time() - started < 1.5
 
 
 WORDS = ("a", "b", "t", "x", "A", "x-y", "q")
