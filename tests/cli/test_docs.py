@@ -12,6 +12,7 @@ import pytest
 from tests.cli import guarding, support
 from tests.cli.test_logs import LOGS
 from tests.cli.test_tap import EVENT
+from tests.cli.test_trying import TRIED
 from tests.cli.test_verify import VERIFY
 from tests.host.test_many import MANY
 from ws101.cli.group import COMMANDS as ENTRIES
@@ -35,6 +36,7 @@ SHAPES: dict[str, object] = {
     "ws101/tap/1": EVENT,
     "ws101/many/1": MANY,
     "ws101/logs/1": LOGS,
+    "ws101/try/1": TRIED,
 }
 CONTEXT = click.Context(command_line)
 SECTIONS = tuple(dict.fromkeys(entry.section for entry in ENTRIES))

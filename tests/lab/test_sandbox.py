@@ -288,7 +288,7 @@ def test_what_speaks_another_protocol_is_said(one_nginx: NginxBinary, tmp_path: 
 def test_stream_is_left_out_and_said(one_nginx: NginxBinary, tmp_path: Path) -> None:
     conf = MINIMAL.format(PASS) + "stream {\n server { listen 1; }\n}\n"
     report = tried(write(tmp_path, {"nginx.conf": conf}), one_nginx)
-    assert "stream is left out: TCP and UDP are not tried, only HTTP nginx.conf:3" in as_text(report, PLAIN)
+    assert "stream is left out: TCP and UDP are not tried, only HTTP (nginx.conf:3)" in as_text(report, PLAIN)
 
 
 @pytest.mark.parametrize("cut", ["server { server_name a.test; location /ws { proxy_pass http://b; } }\n",
@@ -546,9 +546,9 @@ def test_a_port_that_somebody_else_took_is_left_to_him(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1]])
-        real = sandbox.Moved._new_place
+        real = Moved._new_place
         monkeypatch.setattr(
-            sandbox.Moved,
+            Moved,
             "_new_place",
             lambda self, at: Socket("127.0.0.1", port) if (port := next(ports, None)) else real(self, at),
         )

@@ -145,13 +145,13 @@ def _moved(report: Report, style: Style) -> Iterator[str]:
     """What the sandbox changed, and what it left out."""
     counts = [(what, report.counts[what]) for what in _PLURAL if what in report.counts]
     counted = joined(f"{number} {_PLURAL[what]}" if number > 1 else f"1 {what}" for what, number in counts)
-    yield f"moved into the sandbox: {counted or 'nothing'}; everything else as it is"
+    yield from wrap(f"moved into the sandbox: {counted or 'nothing'}; everything else as it is", style.width)
     told: dict[str, list[str]] = {}
     for what, placed in report.left_out:
         told.setdefault(what, []).append(_where(placed, report.config))
     for what, places in list(told.items())[:_MOST_LEFT_OUT]:
         more = f" and {len(places) - 1} more" if len(places) > 1 else ""
-        yield f"  {style.glyph('bullet')} {printable(what)} {style.paint('path', printable(places[0]))}{more}"
+        yield f"  {style.glyph('bullet')} {printable(what)} ({style.paint('path', printable(places[0]))}{more})"
     if len(told) > _MOST_LEFT_OUT:
         yield f"  and {len(told) - _MOST_LEFT_OUT} more (--format json lists them all)"
 
@@ -208,7 +208,7 @@ def as_json(report: Report) -> Json:
     """``ws101/try/1``."""
     return {
         "schema": "ws101/try/1",
-        "nginx": {"version": report.binary.build.number, "program": report.binary.path},
+        "nginx": {"version": report.binary.build.number, "source": "binary", "program": report.binary.path},
         "routes": [_route(row) for row in report.routes],
         "beyond_limit": report.beyond,
         "moved": dict(report.counts),
@@ -226,7 +226,7 @@ def _route(row: Tried) -> Json:
         "file": as_json_text(opener.directive.source.path) if opener is not None else None,
         "line": opener.directive.line if opener is not None else None,
         "upstream": as_json_text(handler.args[0]) if handler is not None and handler.args else None,
-        "websocket_intent": row.intent,
+        "intent": row.intent,
         "websocket": _attempt(row.websocket, row.question.websocket is not None),
         "plain": _attempt(row.plain, row.question.plain is not None),
         "idle_timeout": {
