@@ -13,7 +13,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 GENERATOR = ROOT / "tools" / "gen_conf.py"
 _KEPT = 65536
-"""Bytes of output that are kept.  The kernel counts the parent's own peak as its child's, so this process stays small."""
+"""Bytes of output that are kept: the kernel counts the parent's peak as its child's, so this process stays small."""
 
 
 class Cost(NamedTuple):
