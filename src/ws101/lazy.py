@@ -11,6 +11,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from functools import cache
+from types import CodeType, FunctionType
 from typing import Any, AnyStr, NoReturn, TypeVar, cast, dataclass_transform
 
 __all__ = ["dataclass", "lazy_pattern"]
@@ -39,7 +40,7 @@ def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable
         body |= {"__slots__": names, "__match_args__": names, "__dataclass_fields__": _Fields(plain)}
         body.setdefault("__repr__", lambda self: _standard(cast("Any", plain)).__repr__(self))
         body |= _FROZEN if frozen else {}
-        writers: dict[str, _Writer] = {"__init__": _init}
+        writers: dict[str, _Write] = {"__init__": _init}
         if eq and "__eq__" not in body:
             writers["__eq__"] = _eq
             body["__hash__"] = None
@@ -57,61 +58,92 @@ _OF_PLAIN = frozenset({"__dict__", "__weakref__"})
 """What a class without slots has."""
 
 
-def _first(name: str, write: _Writer, defaults: dict[str, Any], find: Callable[[], type]) -> Callable[..., Any]:
+_Defaults = dict[str, Any]
+_Write = Callable[[Any, _Defaults], FunctionType]
+
+
+def _first(name: str, write: _Write, defaults: _Defaults, find: Callable[[], Any]) -> Callable[..., Any]:
     """A method that puts another in its own place when it is called: the one written for the class's fields."""
 
     def method(self: object, *args: object, **options: object) -> object:
         made = find()
-        names: dict[str, Any] = {"MISSING": dataclasses.MISSING}
-        exec(write(made, defaults, names), names)  # noqa: S102 (made of the names of fields alone)
-        names[name].__qualname__ = f"{made.__qualname__}.{name}"
-        setattr(made, name, names[name])
-        return names[name](self, *args, **options)
+        written = write(made, defaults)
+        written.__qualname__ = f"{made.__qualname__}.{name}"
+        setattr(made, name, written)
+        return written(self, *args, **options)
 
     return method
 
 
-def _init(made: Any, defaults: dict[str, Any], names: dict[str, Any]) -> str:
+def _init(made: Any, defaults: _Defaults) -> FunctionType:
     """It sets through the slots, past ``__setattr__``: that is faster than what the standard library writes."""
-    parameters, lines = ["self"], []
-    for name in made.__slots__:
+    parameters, lines, given = ["self"], [], []
+    names: dict[str, Any] = {"MISSING": dataclasses.MISSING}
+    for at, name in enumerate(made.__slots__):
         field = _field(name, defaults)
-        names |= {f"set_{name}": getattr(made, name).__set__, f"default_{name}": field.default}
-        names[f"make_{name}"] = field.default_factory
-        if field.default_factory is not dataclasses.MISSING:
-            default, taken = "=MISSING", f"make_{name}() if {name} is MISSING else {name}"
-        else:
-            default, taken = "" if field.default is dataclasses.MISSING else f"=default_{name}", name
+        factory, default = field.default_factory, field.default
+        names |= {f"set{at}": getattr(made, name).__set__, f"make{at}": factory, f"default{at}": default}
+        fresh = factory is not dataclasses.MISSING
         if field.init:
-            parameters.append(f"{name}{default}")
-        elif default:
-            taken = f"make_{name}()" if default == "=MISSING" else f"default_{name}"
-        if field.init or default:  # otherwise ``__post_init__`` sets it
-            lines.append(f"    set_{name}(self, {taken})")
-    lines += ["    self.__post_init__()"] if hasattr(made, "__post_init__") else ["    pass"]
-    return "\n".join([f"def __init__({', '.join(parameters)}):", *lines])
+            parameters.append(f"f{at}")
+            lines.append(
+                f" set{at}(self, make{at}() if f{at} is MISSING else f{at})" if fresh else f" set{at}(self, f{at})"
+            )
+            given += [default] if fresh or default is not dataclasses.MISSING else []
+        elif fresh or default is not dataclasses.MISSING:  # otherwise ``__post_init__`` sets it
+            lines.append(f" set{at}(self, make{at}())" if fresh else f" set{at}(self, default{at})")
+    lines += [" self.__post_init__()"] if hasattr(made, "__post_init__") else [" pass"]
+    source = "\n".join([f"def __init__({', '.join(parameters)}):", *lines])
+    return _written(source, made.__slots__, names, tuple(given))
 
 
-def _field(name: str, defaults: dict[str, Any]) -> dataclasses.Field[Any]:
+def _eq(made: Any, defaults: _Defaults) -> FunctionType:
+    mine, others = _compared("self", made, defaults), _compared("other", made, defaults)
+    source = (
+        f"def __eq__(self, other): return {mine} == {others} if other.__class__ is self.__class__ else NotImplemented"
+    )
+    return _written(source, made.__slots__, {}, None)
+
+
+def _hash(made: Any, defaults: _Defaults) -> FunctionType:
+    return _written(f"def __hash__(self): return hash({_compared('self', made, defaults)})", made.__slots__, {}, None)
+
+
+def _compared(who: str, made: Any, defaults: _Defaults) -> str:
+    counting = [at for at, name in enumerate(made.__slots__) if _field(name, defaults).compare]
+    return f"({''.join(f'{who}.f{at}, ' for at in counting)})"
+
+
+def _field(name: str, defaults: _Defaults) -> dataclasses.Field[Any]:
     value = defaults.get(name, dataclasses.MISSING)
     return value if isinstance(value, dataclasses.Field) else dataclasses.field(default=value)
 
 
-def _eq(made: Any, defaults: dict[str, Any], _names: dict[str, Any]) -> str:
-    mine, other = _compared("self", made, defaults), _compared("other", made, defaults)
-    return f"def __eq__(self, other): return {mine} == {other} if other.__class__ is self.__class__ else NotImplemented"
+def _written(
+    source: str, fields: tuple[str, ...], names: dict[str, Any], given: tuple[Any, ...] | None
+) -> FunctionType:
+    """The function that a source defines, with the fields' own names for f0, f1, ...
+
+    Args:
+        source: One function; classes of the same shape have the same source, so it is compiled once for all of them.
+        fields: The names.
+        names: What else the source refers to.
+        given: The defaults of its last parameters.
+    """
+    own = {f"f{at}": name for at, name in enumerate(fields)}
+    code = _compiled(source)
+    renamed = code.replace(
+        co_varnames=tuple(own.get(name, name) for name in code.co_varnames),
+        co_names=tuple(own.get(name, name) for name in code.co_names),
+    )
+    return FunctionType(renamed, names, code.co_name, given)
 
 
-def _hash(made: Any, defaults: dict[str, Any], _names: dict[str, Any]) -> str:
-    return f"def __hash__(self): return hash({_compared('self', made, defaults)})"
-
-
-def _compared(who: str, made: Any, defaults: dict[str, Any]) -> str:
-    return f"({''.join(f'{who}.{name}, ' for name in made.__slots__ if _field(name, defaults).compare)})"
-
-
-_Writer = Callable[[Any, dict[str, Any], dict[str, Any]], str]
-"""From a class and its defaults to the source of a method; what that needs is put into the names."""
+@cache
+def _compiled(source: str) -> CodeType:
+    made: dict[str, Any] = {}
+    exec(source, made)  # noqa: S102 (nothing of it comes from outside this module)
+    return next(value.__code__ for value in made.values() if isinstance(value, FunctionType))
 
 
 def _refuse(_self: object, name: str, _value: object = None) -> NoReturn:
