@@ -324,7 +324,7 @@ OURS = re.compile(
 
 def all_names() -> list[str]:
     """Every directive of the table, and some of no table."""
-    return [*sorted(directives._table().rows), "nosuch", "Server", "if(", "more_set_headers", "access_by_lua_block"]
+    return [*sorted(directives._table().found), "nosuch", "Server", "if(", "more_set_headers", "access_by_lua_block"]
 
 
 def table_cases(build: Build) -> list[tuple[str, str]]:

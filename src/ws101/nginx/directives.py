@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from ws101.lazy import dataclass
 from ws101.nginx.build import Build, Version
@@ -211,7 +211,7 @@ class Verdict:
 
 
 class _Table(NamedTuple):
-    rows: dict[str, tuple[DirectiveRow, ...]]
+    found: dict[str, list[dict[str, Any]]]
     first: Version
     last: Version
 
@@ -234,22 +234,26 @@ def _load(name: str) -> bytes:
 @functools.cache
 def _table() -> _Table:
     data = json.loads(_load("nginx-directives.json"))
-    found: dict[str, list[DirectiveRow]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for row in data["directives"]:
-        since, until = row["since"], row["until"]
-        found.setdefault(row["name"], []).append(
-            DirectiveRow(
-                row["name"],
-                row["module"],
-                row["kind"],
-                frozenset(row["contexts"]),
-                row["args"] if isinstance(row["args"], str) else tuple(row["args"]),
-                _version(since) if since else None,
-                _version(until) if until else None,
-            )
+        found.setdefault(row["name"], []).append(row)
+    return _Table(found, _version(data["first"]), _version(data["last"]))
+
+
+@functools.lru_cache(maxsize=2048)
+def _rows(name: str) -> tuple[DirectiveRow, ...]:
+    """All rows of a directive, in nginx's order; a run meets few of the 800."""
+    return tuple(
+        DirectiveRow(
+            row["name"],
+            row["module"],
+            row["kind"],
+            frozenset(row["contexts"]),
+            row["args"] if isinstance(row["args"], str) else tuple(row["args"]),
+            _version(row["since"]) if row["since"] else None,
+            _version(row["until"]) if row["until"] else None,
         )
-    return _Table(
-        {name: tuple(group) for name, group in found.items()}, _version(data["first"]), _version(data["last"])
+        for row in _table().found.get(name, ())
     )
 
 
@@ -263,14 +267,14 @@ def rows(name: str, context: str | None = None, version: Version | None = None) 
     """
     return tuple(
         row
-        for row in _table().rows.get(name, ())
+        for row in _rows(name)
         if (context is None or row.stands_in(context)) and (version is None or row.in_version(version))
     )
 
 
 def is_known(name: str) -> bool:
     """Whether any release of nginx itself has a directive of this name."""
-    return name in _table().rows
+    return name in _table().found
 
 
 @functools.cache
@@ -326,8 +330,8 @@ def verdict(
     if context not in _CONTEXTS:
         return None
     table = _table()
-    candidates = table.rows.get(directive.name)
-    if candidates is None:
+    candidates = _rows(directive.name)
+    if not candidates:
         return _unlisted(directive.name, build, loaded)
     if build is not None and build.version > table.last and directive.name not in _BACKPORTED:
         build = Build(table.last, build.arguments, build.source)
@@ -351,7 +355,7 @@ def may_repeat(name: str) -> bool:
 
     Measured on nginx 1.22.1, 1.25.4 and 1.31.3; block directives and names that nginx itself does not have may repeat.
     """
-    candidates = _table().rows.get(name, ())
+    candidates = _rows(name)
     simple = bool(candidates) and all(row.kind != "block" for row in candidates)
     return not simple or name in _REPEATED or name.endswith(_REPEATED_ENDINGS)
 
