@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from tests.live import causes
+from tests.live import causes, network_causes
 from tests.live.applications import fetch_parts
 from tests.live.staging import STAGES, Missing, Parts, Stage, Told, diagnose
 
@@ -54,6 +54,7 @@ def main() -> int:
             print(f"NOT THERE, and what needs it is left out: {line}")
         return 0
     assert causes.__doc__
+    assert network_causes.__doc__
     rows, wrong, missing = [], [], []
     for stage in sorted(STAGES, key=lambda item: item.rule):
         with Parts() as parts:

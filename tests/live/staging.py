@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import re
@@ -167,13 +168,13 @@ class Parts:
         return f"ssl_certificate {pem}; ssl_certificate_key {key};"
 
     def process(
-        self, *command: str, port: int, cwd: Path | None = None, libraries: str = ""
+        self, *command: str, port: int, cwd: Path | None = None, libraries: str = "", host: str = "127.0.0.1"
     ) -> subprocess.Popen[bytes]:
         """A program that listens on a port, with a folder of libraries for Python."""
         env = {**os.environ, **({"PYTHONPATH": libraries} if libraries else {})}
         process = subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.stack.callback(_end, process)
-        until(lambda: _listens(port) or process.poll() is not None, f"listener on {port}", 15)
+        until(lambda: _listens(port, host) or process.poll() is not None, f"listener on {port}", 15)
         if process.poll() is not None:
             raise Missing(f"{command[0]} ended at once")
         return process
@@ -188,13 +189,17 @@ class Parts:
         self.stack.callback(path.unlink, missing_ok=True)
         return self.process("node", str(path), port=port, cwd=NODE)
 
-    def python(self, script: str, port: int, needs: str = "") -> subprocess.Popen[bytes]:
-        """An application in Python, with the libraries of a folder of PYTHON_PACKAGES."""
+    def python(self, script: str, port: int, needs: str = "", *, at: Apart | None = None) -> subprocess.Popen[bytes]:
+        """An application in Python, with the libraries of a folder of PYTHON_PACKAGES; here or on another machine."""
         path = self.folder / f"app{port}.py"
         path.write_text(script.replace("PORT", str(port)))
         if needs and not (PYTHON / needs / ".packages").exists():
             raise Missing(f"the Python libraries of {needs} (make live)")
-        return self.process(_python(), str(path), port=port, libraries=str(PYTHON / needs) if needs else "")
+        libraries = str(PYTHON / needs) if needs else ""
+        if at is None:
+            return self.process(_python(), str(path), port=port, libraries=libraries)
+        path.write_text(path.read_text().replace("127.0.0.1", at.address))
+        return self.process(*at.prefix, _python(), str(path), port=port, libraries=libraries, host=at.address)
 
     def gorilla(self, port: int) -> subprocess.Popen[bytes]:
         """An application in Go: an echo at /ws with gorilla/websocket's own check of Origin."""
@@ -243,6 +248,18 @@ class Parts:
             raise Missing("a mount namespace")
         return before
 
+    def apart(self) -> Apart:
+        """Another machine: a network namespace, and the link to it, which can be cut."""
+        if os.geteuid() != 0:
+            raise Missing("root, for a network namespace")
+        if shutil.which("ip") is None:
+            raise Missing("ip (apt-get install iproute2)")
+        number = next(_MACHINES)  # a namespace goes some time after it was deleted
+        found = Apart(f"ws101-{os.getpid()}-{number}", f"10.{200 + os.getpid() % 50}.{number % 256}", number)
+        self.stack.callback(_ip, "netns", "delete", found.name)  # its end of the link goes, and ours with it
+        found.make()
+        return found
+
     def balancer(self, port: int, goal: tuple[str, int], preface: bytes = b"") -> None:
         """A load balancer for TCP that sends something of its own first."""
         script = _BALANCER.format(port=port, goal=goal, preface=preface)
@@ -252,6 +269,69 @@ class Parts:
         """Stop a process so that its kernel still accepts and nobody answers."""
         os.kill(process.pid, signal.SIGSTOP)
         self.stack.callback(os.kill, process.pid, signal.SIGCONT)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A network namespace with one link to it.
+
+    Args:
+        name: Its name.
+        net: The first three numbers of the link's addresses: ours ends in 1, the other end in 2.
+        number: Makes the link's name one of its own.
+    """
+
+    name: str
+    net: str
+    number: int
+
+    @property
+    def address(self) -> str:
+        """The other end's."""
+        return f"{self.net}.2"
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        """A command before a command, which then runs there."""
+        return ("ip", "netns", "exec", self.name)
+
+    @property
+    def link(self) -> str:
+        """The name of the link at the other end."""
+        return self._ends[1]
+
+    @property
+    def _ends(self) -> tuple[str, str]:
+        return f"w{os.getpid()}a{self.number}", f"w{os.getpid()}b{self.number}"
+
+    def make(self) -> None:
+        """Set it up."""
+        ours, theirs = self._ends
+        steps = (
+            ("netns", "add", self.name),
+            ("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", self.name),
+            ("address", "add", f"{self.net}.1/30", "dev", ours),
+            ("link", "set", ours, "up"),
+            ("-n", self.name, "address", "add", f"{self.address}/30", "dev", theirs),
+            ("-n", self.name, "link", "set", theirs, "up"),
+            ("-n", self.name, "link", "set", "lo", "up"),
+        )
+        for step in steps:
+            done = _ip(*step)
+            if done.returncode != 0:
+                raise Missing(f"a network namespace ({done.stderr.strip()})")
+
+    def cut(self) -> None:
+        """Cut the link: whoever is at the other end vanishes without a word."""
+        done = _ip("-n", self.name, "link", "set", self.link, "down")
+        assert done.returncode == 0, done.stderr
+
+
+_MACHINES = itertools.count()
+
+
+def _ip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
 
 
 _BALANCER = """\
@@ -302,8 +382,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+def _listens(port: int, host: str = "127.0.0.1") -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 0.2):
         return True
     return False
 

@@ -16,7 +16,7 @@ from tests.live.staging import GOOD, Missing, Parts, Site, diagnose
 UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
 CONNECTION = "proxy_set_header Connection upgrade;"
 HOST = "proxy_set_header Host $http_host;"
-"""Where the handshake works over HTTP/1.0 by luck, what refuses a browser's Origin without it would be the first cause."""
+"""Where the handshake works over HTTP/1.0 by luck, what refuses a browser's Origin would else be the first cause."""
 
 MODERN = "proxy_http_version 1.1;"
 

@@ -6,10 +6,11 @@ import os
 
 import pytest
 
-from tests.live import causes
+from tests.live import causes, network_causes
 from tests.live.staging import STAGES, Missing, Parts, Stage, diagnose
 
 assert causes.__doc__
+assert network_causes.__doc__
 
 QUICK = [stage for stage in STAGES if not stage.slow]
 SLOW = [stage for stage in STAGES if stage.slow]

@@ -230,13 +230,31 @@ def test_a_close_frame_is_the_applications_doing_and_no_proxys() -> None:
 def test_a_tunnel_that_stands_at_the_limit_passes() -> None:
     seen, peer = run(idle(HERE, limit=5), polite)
     assert (seen.verdict, seen.detail("lasted"), seen.detail("ended")) == (Verdict.PASSED, 5.0, "open")
-    assert [f.opcode for f in peer.frames] == [Opcode.CLOSE]
+    assert seen.detail("answers") is True
+    assert [f.opcode for f in peer.frames] == [Opcode.PING, Opcode.CLOSE]
+
+
+def test_a_tunnel_whose_other_end_answers_nothing_at_the_limit_is_not_called_open() -> None:
+    seen, _ = run(idle(HERE, limit=5), deaf)
+    assert (seen.verdict, seen.class_, seen.detail("answers")) == (Verdict.UNDECIDED, "no-pong", False)
+    assert (seen.detail("lasted"), seen.detail("ended")) == (5.0, "open")
+
+
+def test_a_tunnel_that_ends_when_it_is_asked_at_the_limit_was_cut() -> None:
+    seen, _ = run(idle(HERE, limit=5), cutting)
+    assert (seen.verdict, seen.detail("ended")) == (Verdict.FAILED, "fin")
+
+
+def test_a_server_that_sends_nothing_and_answers_nothing_has_vanished() -> None:
+    seen, _ = run(heartbeat(HERE), deaf)
+    assert (seen.verdict, seen.class_, seen.detail("answers_pings")) == (Verdict.FAILED, "vanished", False)
+    assert "the connection looks open" in seen.message
 
 
 def test_pings_of_ours_are_sent_as_often_as_told() -> None:
     seen, peer = run(idle(HERE, limit=5, ping_every=2), polite)
     assert seen.passed
-    assert [f.opcode for f in peer.frames] == [Opcode.PING, Opcode.PING, Opcode.CLOSE]
+    assert [f.opcode for f in peer.frames] == [Opcode.PING, Opcode.PING, Opcode.PING, Opcode.CLOSE]
 
 
 @pytest.mark.parametrize(

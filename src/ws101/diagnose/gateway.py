@@ -241,15 +241,20 @@ def unreachable(facts: Facts) -> RootCause | None:
         return None
     if any(_speaks(facts, name) for name in tried) and clue is None:
         return None
+    lost = bool(dead) and all(facts.class_of(name) == "unreachable" for name in dead)
     where = facts.backends[0].shown if facts.backends else (clue.upstream if clue and clue.upstream else "its address")
     return blame(
         "upstream-unreachable",
         "proven" if dead or clue else "likely",
-        f"nothing listens at {where}, where nginx looks for the backend",
+        f"no way leads to {where}, where nginx looks for the backend"
+        if lost
+        else f"nothing listens at {where}, where nginx looks for the backend",
         _answer(facts),
         *(f"{facts.results[name].message}" for name in dead[:2]),
         _line(clue),
-        help="is the application up, and on this address and port?",
+        help="is that machine up, and is the network between the two?"
+        if lost
+        else "is the application up, and on this address and port?",
         by=("site", *dead),
         span=_span(facts),
     )

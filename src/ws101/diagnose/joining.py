@@ -126,7 +126,8 @@ def _live_causes(facts: Facts) -> tuple[RootCause, ...]:
     rooms = _steady(facts, rooms)
     if below.unreachable(facts) is not None:
         later = [cause for cause in configured if _needs_a_connection(cause)]
-        return (*_ordered([*rooms[:4], [c for c in configured if c not in later], *rooms[5:]]), *_ordered([later]))
+        first = _ordered([*rooms[:4], [c for c in configured if c not in later], *rooms[5:]])
+        return tuple(sorted((*first, *_ordered([later])), key=lambda cause: cause.level.rank))
     if facts.by_nginx and facts.status in _BEFORE_FORWARDING:
         rooms[4], rooms[6] = rooms[6], rooms[4]  # nginx refuses before it forwards
     if not facts.works and not any(cause.level is Level.ERROR for room in rooms for cause in room):

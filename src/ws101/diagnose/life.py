@@ -112,6 +112,24 @@ def no_heartbeat(facts: Facts) -> RootCause | None:
     )
 
 
+def vanished(facts: Facts) -> RootCause | None:
+    """The tunnel opened, and then nothing comes any more: a link is cut, or the application hangs."""
+    seen = facts.results.get("heartbeat")
+    if seen is None or seen.class_ != "vanished":
+        return None
+    timeout = _timeout(facts)
+    return blame(
+        "peer-vanished",
+        "proven",
+        "the tunnel opens, and after that the server sends nothing and answers no ping",
+        seen.message,
+        f"nginx itself ends such a tunnel only after {timeout:g} s of silence" if timeout else "",
+        help="is the link to it cut, or does it hang? clients notice neither without a heartbeat of their own",
+        by=("heartbeat",),
+        level=Level.WARNING,
+    )
+
+
 def _interval(facts: Facts) -> float | None:
     """Seconds between the server's heartbeats, as measured."""
     seen = facts.results.get("heartbeat")
@@ -199,5 +217,5 @@ def reloads(facts: Facts) -> RootCause | None:
     )
 
 
-CAUSES = (idle_cut, idle_closed, no_heartbeat, slow_heartbeat, frozen_peer, cut_in_logs, reloads)
+CAUSES = (idle_cut, idle_closed, vanished, no_heartbeat, slow_heartbeat, frozen_peer, cut_in_logs, reloads)
 """Those that were measured first."""

@@ -13,7 +13,7 @@ from ws101.probes.core import Detail, Probe, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.frames import Outcome, Seen, Tunnel, in_tunnel, lost
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
-from ws101.probes.ping import round_trip
+from ws101.probes.ping import ended_meanwhile, round_trip
 
 __all__ = ["heartbeat"]
 
@@ -32,7 +32,8 @@ def heartbeat(
 
     Details: ``kind`` (``ping``, ``engine.io`` or ``none``), ``first`` (seconds from the 101 to the first heartbeat),
     ``interval`` (between the first two; None if only one came), ``answers_pings``, ``pruned_after`` (seconds from the
-    first heartbeat that was not answered to the end; None if not dropped), ``ended``, ``close_code``.
+    first heartbeat that was not answered to the end; None if not dropped), ``ended``, ``close_code``.  A server that
+    sends nothing and answers no ping is of class ``vanished``.
 
     Args:
         endpoint: Where to.
@@ -53,6 +54,15 @@ def heartbeat(
             return lost(tunnel.ended, details)
         trip = yield from round_trip(tunnel, b"ws101", timeout)
         details += (("answers_pings", trip is not None),)
+        ending = ended_meanwhile(tunnel)
+        if ending is not None:
+            return lost(ending, details)
+        if trip is None and not found.times:
+            message = (
+                f"nothing comes any more: no heartbeat within {listen:g} s, and no answer to a ping; the server has "
+                "vanished or is frozen, and the connection looks open"
+            )
+            return Outcome(Verdict.FAILED, message, "vanished", details)
         if not found.times:
             message = f"the server sent no heartbeat within {listen:g} s: it is for the client to keep the tunnel alive"
             return Outcome(Verdict.FAILED, message, "no-heartbeat", details)

@@ -6,6 +6,7 @@ from ws101.probes.core import Detail, Probe, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.frames import Ending, Outcome, Tunnel, in_tunnel, lost
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
+from ws101.probes.ping import ended_meanwhile, round_trip
 
 __all__ = ["KNOWN", "idle", "known_figure"]
 
@@ -33,18 +34,23 @@ def idle(
     *,
     limit: float = 75.0,
     ping_every: float | None = None,
+    timeout: float = 5.0,
 ) -> Probe:
-    """The probe: passed if the tunnel still stands after ``limit`` seconds.
+    """The probe: passed if the tunnel still stands after ``limit`` seconds, and a ping is answered then.
+
+    A peer that vanished without a word leaves a connection that looks open; without the answer nothing is decided.
 
     Details: ``lasted`` (from the 101 to the end, or to the limit), ``silent`` (from the last frame in either direction
     to the end), ``frames`` (how many came from the server), ``ended`` (``fin``, ``close``, ``reset`` ... or ``open``),
-    ``close_code``, ``known`` (whose default ``silent`` is, if it was cut without a close frame).
+    ``close_code``, ``known`` (whose default ``silent`` is, if it was cut without a close frame), ``answers`` (whether
+    the ping at the end was answered; missing if the tunnel had ended).
 
     Args:
         endpoint: Where to.
         options: Of the opening handshake.
         limit: Seconds to wait.
         ping_every: Seconds between pings of ours; None stays silent, but for pongs.
+        timeout: Seconds to wait for the pong to the ping at the end.
     """
 
     def measure(tunnel: Tunnel) -> Steps[Outcome]:
@@ -60,7 +66,15 @@ def idle(
             else:
                 break
         details = _details(Ending(end, "open"), tunnel, frames)
-        return Outcome(Verdict.PASSED, f"the tunnel still stands after {limit:g} s", "", details)
+        trip = yield from round_trip(tunnel, b"ws101 end", timeout)
+        ending = ended_meanwhile(tunnel)
+        if ending is not None:
+            return _cut(ending, tunnel, frames)
+        details += (("answers", trip is not None),)
+        if trip is not None:
+            return Outcome(Verdict.PASSED, f"the tunnel still stands after {limit:g} s", "", details)
+        message = f"nothing ended the tunnel within {limit:g} s, but no ping is answered: nobody may be there any more"
+        return Outcome(Verdict.UNDECIDED, message, "no-pong", details)
 
     return in_tunnel(endpoint, options, measure)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ws101.probes.core import Probe, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
-from ws101.probes.frames import Outcome, Tunnel, in_tunnel, lost
+from ws101.probes.frames import Ending, Outcome, Tunnel, in_tunnel, lost
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
 
-__all__ = ["ping"]
+__all__ = ["ended_meanwhile", "ping", "round_trip"]
 
 
 def ping(
@@ -55,3 +55,8 @@ def round_trip(tunnel: Tunnel, payload: bytes, timeout: float) -> Steps[float | 
         if seen.kind == "pong" and seen.data == payload:
             return seen.at - sent
     return None
+
+
+def ended_meanwhile(tunnel: Tunnel) -> Ending | None:
+    """How the tunnel ended, asked once more after something was waited for; None while it stands."""
+    return tunnel.ended
