@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 from tests.rules.real import AMBIENT, BUILDS, check_text, config_of, fix_text
 from ws101.check import check
-from ws101.findings import Safety
+from ws101.findings import Fix, Safety
 from ws101.fix import FEW_ROUTES, fix, judged, proven, with_edits
 from ws101.nginx.build import Build
 from ws101.rules import RULES, Options
+from ws101.rules.base.context import Context
+from ws101.rules.base.edits import append
+from ws101.rules.base.registry import Found
 from ws101.rules.base.sameness import same_outcomes
 from ws101.text import Edit, Span
 
@@ -268,3 +274,50 @@ def test_check_proves_the_fixes_of_few_routes_and_calls_those_of_many_a_claim() 
     assert claim.fix is not None
     assert claim.fix.safety is Safety.SAFE
     assert "ws101 fix proves it" in claim.fix.reason
+
+
+def test_a_location_that_only_subrequests_ask_for_is_cleared_and_stays_so() -> None:
+    server = CO + UP + V11 + LONG
+    auth = location("= /auth", "            internal;\n" + PASS)
+    fixed = fix_text(site(location("/", "            auth_request /auth;\n" + PASS) + auth, MAP, server))
+    assert [item.finding.rule for item in fixed.applied] == ["auth-request-inherits-upgrade"]
+    assert fixed.texts["nginx.conf"].count('proxy_set_header Upgrade "";') == 1
+    assert fixed.texts["nginx.conf"].count('proxy_set_header Connection "";') == 1
+    assert fixed.report.findings == ()
+
+
+def test_fields_that_an_authentication_location_sets_itself_are_cleared_where_they_stand() -> None:
+    auth = location("= /auth", "            internal;\n" + PASS + V11 + UP + CO)
+    body = location("/", "            auth_request /auth;\n" + PASS + V11 + UP + CO + LONG) + auth
+    text = fix_text(site(body, MAP)).texts["nginx.conf"]
+    assert text.count("proxy_set_header Upgrade") == 2
+    assert text.count("proxy_set_header Upgrade '';") == 1
+    assert text.count("proxy_read_timeout") == 1
+
+
+def test_fields_that_come_by_an_include_into_an_authentication_location_are_left_to_the_reader() -> None:
+    include = "            include proxy.inc;\n"
+    auth = location("/auth", "            internal;\n" + PASS + include)
+    body = location("/", "            auth_request /auth;\n" + PASS + include) + auth
+    files = {"nginx.conf": site(body, MAP), "proxy.inc": V11 + UP + CO + LONG}
+    fixed = fix(config_of(files), (OLD,), Options())
+    assert dict(fixed.texts) == {}
+    (finding,) = (f for f in fixed.report.findings if f.rule == "auth-request-inherits-upgrade")
+    assert finding.fix is None
+    assert "instead of the include" in finding.help
+
+
+def test_a_fix_that_leaves_its_fault_is_taken_back_and_not_tried_again() -> None:
+    def vain(context: Context) -> Iterator[Found]:
+        server = context.config.servers[0]
+        assert server.opener is not None
+        edit = append(server.opener.directive, ["# mended"])
+        yield Found("there is a server", server.opener.span, scopes=(server,), fix=Fix("mend it", (edit,)))
+
+    useless = replace(next(rule for rule in RULES if rule.name == "localhost-ipv6"), function=vain)
+    others = tuple(rule for rule in RULES if rule.name != useless.name)
+    fixed = fix(
+        config_of({"nginx.conf": site(location("/ws", PASS))}), (OLD,), Options(urls=(URL,)), rules=(useless, *others)
+    )
+    assert fixed.texts == {"nginx.conf": site(location("/ws", PASS + V11 + UP + CO + DAY), MAP)}
+    assert [f.fix for f in fixed.report.findings if f.rule == useless.name] == [None]

@@ -29,6 +29,7 @@ from ws101.text import Edit, apply
 
 __all__ = ["Applied", "FixResult", "Overlay", "changed", "fix", "judged", "proven", "with_edits"]
 
+_Deed = tuple[str, str, str, tuple[str, ...]]  # rule, file, message, what the fix writes
 ROUNDS = 10
 FEW_ROUTES = 200
 """Up to so many routes the safety of fixes is proven before they are shown."""
@@ -139,9 +140,18 @@ def fix(
     now, baseline = config, config
     applied: list[Applied] = []
     before: CheckReport | None = None
+    barred: set[_Deed] = set()
+    last: tuple[Config, Config, int, Counter[_Deed]] | None = None
     for _ in range(ROUNDS):
-        report = proven(check(now, builds, options, rules=rules), options, baseline)
+        report = _without(proven(check(now, builds, options, rules=rules), options, baseline), barred)
         before = before or report
+        in_vain = _returned(report, last[3]) if last else set()
+        if last and in_vain:
+            barred |= in_vain
+            now, baseline = last[0], last[1]
+            del applied[last[2] :]
+            last = None
+            continue
         chosen = _choose(report.entries, options.select, unsafe=unsafe)
         if not chosen:
             break
@@ -151,18 +161,49 @@ def fix(
             if not chosen:
                 break
             after = with_edits(now, chosen[0].fix.edits)
+        last = now, baseline, len(applied), _left(report.entries, chosen)
         applied += chosen
         now = after
         if unsafe or any(item.entry.refused for item in chosen):
             baseline = now
     else:
-        report = proven(check(now, builds, options, rules=rules), options, baseline)
+        report = _without(proven(check(now, builds, options, rules=rules), options, baseline), barred)
     assert before is not None, "there is at least one round"
     texts = dict(now.files.texts) if isinstance(now.files, Overlay) and now is not config else {}
     kept = config.files.texts if isinstance(config.files, Overlay) else {}
     if unsafe:
         report = replace(report, entries=tuple(_waiting(entry, options.select) for entry in report.entries))
     return FixResult({p: t for p, t in texts.items() if kept.get(p) != t}, tuple(applied), report, before)
+
+
+def _deed(entry: Entry) -> _Deed | None:
+    """What a fix writes against which fault; None if it only deletes, which comes to an end by itself."""
+    finding = entry.finding
+    texts = tuple(edit.text for edit in finding.fix.edits if edit.text) if finding.fix else ()
+    return (finding.rule, finding.span.path, finding.message, texts) if texts else None
+
+
+def _left(entries: Iterable[Entry], chosen: Iterable[Applied]) -> Counter[_Deed]:
+    """How often each fault that is being fixed may still be found afterwards: where it was not chosen."""
+    found = Counter(_deed(entry) for entry in entries)
+    return Counter({deed: found[deed] - n for deed, n in Counter(_deed(c.entry) for c in chosen).items() if deed})
+
+
+def _returned(report: CheckReport, left: Counter[_Deed]) -> set[_Deed]:
+    """The fixes that were applied in vain: the same fault asks for the same lines again."""
+    found = Counter(_deed(entry) for entry in report.entries)
+    return {deed for deed, count in left.items() if found[deed] > count}
+
+
+def _without(report: CheckReport, barred: set[_Deed]) -> CheckReport:
+    """The report without fixes that have proven vain."""
+    if not barred:
+        return report
+    entries = (
+        replace(entry, finding=replace(entry.finding, fix=None)) if _deed(entry) in barred else entry
+        for entry in report.entries
+    )
+    return replace(report, entries=tuple(entries))
 
 
 def _waiting(entry: Entry, asked: frozenset[str]) -> Entry:

@@ -394,3 +394,8 @@ def test_a_told_path_in_a_shared_location_may_get_one_of_its_own() -> None:
 
 def test_an_add_header_beside_the_right_fields_is_fine() -> None:
     assert rules_of(f"location /ws {{ {PASS} {FULL} add_header Upgrade $http_upgrade; }}") == []
+
+
+def test_a_location_that_clears_upgrade_itself_is_not_meant_by_the_servers_fields() -> None:
+    cleared = f'proxy_set_header Upgrade ""; proxy_set_header Connection ""; {PASS}'
+    assert rules_of(f"{FULL} location / {{ {PASS} }} location /api/ {{ {cleared} }}") == []

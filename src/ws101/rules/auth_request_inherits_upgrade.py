@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Level
-from ws101.nginx.config import Route
+from ws101.nginx.config import Route, Scope
 from ws101.nginx.inherit import effective
 from ws101.nginx.locations import location_name
 from ws101.rules.base.aims import Aim, location_of
+from ws101.rules.base.causes import local_anchor
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.rules.base.writing import add_fields
+from ws101.rules.base.writing import add_fields, set_value
 from ws101.syntax import Directive
+from ws101.text import lower
 
 __all__ = ["check"]
 
@@ -92,15 +94,29 @@ def check(context: Context) -> Iterator[Found]:
         if route is not None and route.location.opener is not None and context.answer(route).tunnel:
             found.setdefault(route.location.opener.directive, (route, []))[1].append(aim)
     for opener, (route, aims) in found.items():
-        edits = add_fields(route.location, (("Upgrade", '""'), ("Connection", '""')))
+        fix = _fix(route.location)
         yield Found(
             f"{show(route.location.title)} passes the callers' opening handshake on to the authentication service",
             opener.span,
             tuple(aims),
             tuple(head_label(aim, "it is asked from here") for aim in aims[:10]),
-            fix=Fix("send no upgrade fields to the authentication service", edits),
+            fix=fix,
+            help="" if fix else "instead of the include, write out the fields that it needs there, without these two",
             scopes=(route.location,),
         )
+
+
+def _fix(location: Scope) -> Fix | None:
+    """Clear the two fields; None if the location gets them from an include, whose lines others need."""
+    names = ("upgrade", "connection")
+    own = [p for p in location.all("proxy_set_header") if len(p.args) == 2 and lower(p.args[0]) in names]
+    if any(local_anchor(placed).directive is not placed.directive for placed in own):
+        return None
+    if own:
+        edits = tuple(edit for placed in own for edit in set_value(placed, ""))
+    else:
+        edits = add_fields(location, (("Upgrade", '""'), ("Connection", '""')))
+    return Fix("send no upgrade fields to the authentication service", edits)
 
 
 def _answering(context: Context, aim: Aim, path: str | None) -> Route | None:

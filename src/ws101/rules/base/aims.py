@@ -5,7 +5,8 @@ fields there, or tries to.  *Hinted*: a whole path segment of the location's nam
 
 Fields set in a location speak for that location.  Fields set for a whole server or for ``http`` reach every location
 below; they are taken as meant for those whose names hint at WebSockets, or if there is none, for those they reach, or
-if they reach none, for all.
+if they reach none, for all.  Neither fields nor a name speak for a location that subrequests ask for, nor do outer
+fields for one that clears Upgrade itself.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ __all__ = [
 
 _HEADER = "proxy_set_header"
 _OUTER = ("http", "server")
+_SUBREQUESTS = ("auth_request", "mirror")
 
 
 class Intent(enum.Enum):
@@ -154,6 +156,7 @@ class _Finder:
         self.said: dict[tuple[str, ...], bool] = {}
         self.attempts: dict[Scope, bool] = {}
         self.outer_attempts: dict[Scope, tuple[Scope, ...]] = {}
+        self.asked = self._subrequests()
         self.own = {route.location: self._own(route.location) for route in self.routes}
         self.outer = self._outer_groups()
         self.examples = self._examples()
@@ -177,8 +180,12 @@ class _Finder:
         return None
 
     def _shown(self, route: Route) -> tuple[Intent, str] | None:
+        if self._is_asked(route):
+            return None
         if self.own[route.location]:
             return Intent.SHOWN, "it forwards upgrade header fields"
+        if self._clears(route.location):
+            return None
         for level in self._outer_attempts(route):
             meant, all_reached = self.outer[level, route.server]
             if route.location in meant:
@@ -197,7 +204,30 @@ class _Finder:
 
     def _hint(self, route: Route) -> str | None:
         location = location_of(route.location)
-        return hinted_by(location) if location.kind == "location" else None
+        return hinted_by(location) if location.kind == "location" and not self._is_asked(route) else None
+
+    def _subrequests(self) -> frozenset[tuple[Scope, str]]:
+        """The paths that subrequests ask for, with their servers."""
+        seen: set[tuple[Scope, Scope]] = set()
+        asked: set[tuple[Scope, str]] = set()
+        for route in self.routes:
+            for level in route.location.outward:
+                if (route.server, level) in seen:
+                    break
+                seen.add((route.server, level))
+                lines = (placed for name in _SUBREQUESTS for placed in level.all(name) if placed.args)
+                asked.update((route.server, placed.args[0].partition("?")[0]) for placed in lines)
+        return frozenset(asked)
+
+    def _is_asked(self, route: Route) -> bool:
+        """Whether a location is there for subrequests."""
+        name = location_name(location_of(route.location))
+        return not name.is_regex and (route.server, name.name) in self.asked
+
+    def _clears(self, scope: Scope) -> bool:
+        """Whether a location says itself that Upgrade is not to be forwarded."""
+        lines = location_of(scope).all(_HEADER)
+        return any(len(p.args) == 2 and lower(p.args[0]) == "upgrade" and not p.args[1] for p in lines)
 
     def _attempts(self, level: Scope) -> bool:
         found = self.attempts.get(level)
