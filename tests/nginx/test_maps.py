@@ -9,6 +9,7 @@ import pytest
 from tests.nginx.asking import MARK, ask, config_of, serving
 from ws101.host.binary import NginxBinary
 from ws101.http1 import Request
+from ws101.nginx.build import Build
 from ws101.nginx.maps import (
     GeoTable,
     Hit,
@@ -19,7 +20,10 @@ from ws101.nginx.maps import (
     murmur_hash2,
     split_tables,
 )
+from ws101.nginx.outcome import Arrival, Forwarded
 from ws101.nginx.regex import Undecided
+from ws101.nginx.trace import trace
+from ws101.nginx.variables import CAPTURE_CONFLICT
 
 
 def map_of(lines: str, **files: str) -> MapTable:
@@ -239,3 +243,34 @@ def test_a_real_nginx_gives_the_same_values(binary: NginxBinary) -> None:
                 if geo:
                     expected += [geos[f"g{number}"].lookup(address), splits[f"s{number}"].lookup(value)]
                 assert ask(port, request).body.split(MARK) == expected, (tables[number], value, address)
+
+
+def sent_by(location: str) -> Forwarded:
+    """What a location forwards, beside a map of what only run time knows."""
+    tables = 'map $request_id $found { ~^(.)(?<second>.) ""; } map $request_id $plain { a b; }'
+    config = config_of(f"http {{ {tables} server {{ listen 80; {location} }} }}")
+    request = Request("GET", "/one", "HTTP/1.1", (("Host", "x"),))
+    forwarded = trace(config, Arrival(request), Build((1, 22, 1))).outcome.forwarded
+    assert forwarded is not None
+    return forwarded
+
+
+@pytest.mark.parametrize(
+    ("fields", "fates"),
+    [
+        ("proxy_set_header A $plain; proxy_set_header B $1;", {"A": "unknown", "B": "set"}),
+        ("proxy_set_header A $found; proxy_set_header B $1;", {"A": "unknown", "B": "unknown"}),
+        ("proxy_set_header A $found; proxy_set_header B $second;", {"A": "unknown", "B": "unknown"}),
+        ("proxy_set_header A $found; proxy_set_header B $host;", {"A": "unknown", "B": "set"}),
+    ],
+)
+def test_a_map_that_only_run_time_decides_may_leave_captures(fields: str, fates: dict[str, str]) -> None:
+    forwarded = sent_by(f"location ~ ^/(one) {{ {fields} proxy_pass http://127.0.0.1:1; }}")
+    assert {field.name: field.fate for field in forwarded.headers if field.name in fates} == fates
+    assert forwarded.request is None
+
+
+def test_captures_that_are_used_before_such_a_map_conflict_with_it() -> None:
+    fields = "proxy_set_header B $1; proxy_set_header A $found;"
+    forwarded = sent_by(f"location ~ ^/(one) {{ {fields} proxy_pass http://127.0.0.1:1; }}")
+    assert CAPTURE_CONFLICT in forwarded.unknown

@@ -78,6 +78,13 @@ class MapTable:
         """Every line of the block, includes expanded."""
         return tuple(self._scope)
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Its regular expressions, in order."""
+        if self._names is None:
+            self._read()
+        return tuple(regex.pattern for regex in self._regexes)
+
     def lookup(self, value: str) -> Hit:
         """What a value is mapped to.
 

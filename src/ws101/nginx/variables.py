@@ -190,11 +190,27 @@ def _of_family(lookup: Callable[[State, str], str | Unknown | None], rest: str, 
 def _map_value(state: State, *, table: MapTable) -> str | Unknown:
     source = evaluate_text(state, table.source)
     if isinstance(source, Unknown):
+        _lose_captures(state, table, source)
         return source
-    hit = table.lookup(source)
+    try:
+        hit = table.lookup(source)
+    except Undecided as undecided:
+        _lose_captures(state, table, Unknown(undecided.reason))
+        raise
     if hit.captures is not None:
         remember_captures(state, hit.captures)
     return evaluate_text(state, hit.value) if hit.value is not None else ""
+
+
+def _lose_captures(state: State, table: MapTable, why: Unknown) -> None:
+    """A pattern that may have matched may have left captures."""
+    if not table.patterns:
+        return
+    state.matches += 1
+    state.captures = why
+    for pattern in table.patterns:
+        for name in _capture_names(pattern):
+            state.values[name] = why
 
 
 def _geo_value(state: State, *, table: GeoTable) -> str | Unknown:
