@@ -256,7 +256,7 @@ class Parts:
             raise Missing("ip (apt-get install iproute2)")
         number = next(_MACHINES)  # a namespace goes some time after it was deleted
         found = Apart(f"ws101-{os.getpid()}-{number}", f"10.{200 + os.getpid() % 50}.{number % 256}", number)
-        self.stack.callback(_ip, "netns", "delete", found.name)  # its end of the link goes, and ours with it
+        self.stack.callback(found.remove)
         found.make()
         return found
 
@@ -320,6 +320,11 @@ class Apart:
             done = _ip(*step)
             if done.returncode != 0:
                 raise Missing(f"a network namespace ({done.stderr.strip()})")
+
+    def remove(self) -> None:
+        """Take it away; the link first, because connections that nobody ends keep the namespace for a while."""
+        _ip("link", "delete", self._ends[0])
+        _ip("netns", "delete", self.name)
 
     def cut(self) -> None:
         """Cut the link: whoever is at the other end vanishes without a word."""
