@@ -141,16 +141,15 @@ def fix(
     applied: list[Applied] = []
     before: CheckReport | None = None
     barred: set[_Deed] = set()
-    last: tuple[Config, Config, int, Counter[_Deed]] | None = None
+    past: list[tuple[Config, Config, int, Counter[_Deed]]] = []
     for _ in range(ROUNDS):
         report = _without(proven(check(now, builds, options, rules=rules), options, baseline), barred)
         before = before or report
-        in_vain = _returned(report, last[3]) if last else set()
-        if last and in_vain:
+        in_vain = _returned(report, past[-2:])
+        if in_vain:
             barred |= in_vain
-            now, baseline = last[0], last[1]
-            del applied[last[2] :]
-            last = None
+            now, baseline, count, _ = past[-2]
+            del applied[count:], past[-2:]
             continue
         chosen = _choose(report.entries, options.select, unsafe=unsafe)
         if not chosen:
@@ -161,7 +160,7 @@ def fix(
             if not chosen:
                 break
             after = with_edits(now, chosen[0].fix.edits)
-        last = now, baseline, len(applied), _left(report.entries, chosen)
+        past.append((now, baseline, len(applied), _left(report.entries, chosen)))
         applied += chosen
         now = after
         if unsafe or any(item.entry.refused for item in chosen):
@@ -189,10 +188,16 @@ def _left(entries: Iterable[Entry], chosen: Iterable[Applied]) -> Counter[_Deed]
     return Counter({deed: found[deed] - n for deed, n in Counter(_deed(c.entry) for c in chosen).items() if deed})
 
 
-def _returned(report: CheckReport, left: Counter[_Deed]) -> set[_Deed]:
-    """The fixes that were applied in vain: the same fault asks for the same lines again."""
+def _returned(report: CheckReport, past: Sequence[tuple[object, object, int, Counter[_Deed]]]) -> set[_Deed]:
+    """The fixes that were applied in vain: after two rounds the same fault asks for the same lines again.
+
+    One round is not enough: what another fix copies takes the fault with it.
+    """
+    if len(past) < 2:
+        return set()
     found = Counter(_deed(entry) for entry in report.entries)
-    return {deed for deed, count in left.items() if found[deed] > count}
+    one, other = past[-2][3], past[-1][3]
+    return {deed for deed in one.keys() & other.keys() if found[deed] > max(one[deed], other[deed])}
 
 
 def _without(report: CheckReport, barred: set[_Deed]) -> CheckReport:
