@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from ws101.lazy import lazy_pattern
 from ws101.text import Source, Span
 
 __all__ = [
@@ -44,17 +45,17 @@ _SINGLE = r"'[^'\\]*+(?:\\[\s\S][^'\\]*+)*+'"
 _CLOSED = rf"(?:{_DOUBLE}|{_SINGLE})(?=[ \t\r\n;{{)])"
 _REST = rf"(?:{_BLANK}++(?:#[^\n]*+{_BLANK}*+)*+|{_BARE}|{_CLOSED})*+"
 
-BARE_WORD = re.compile(_BARE)
+BARE_WORD = lazy_pattern(_BARE)
 """A word without quotes, as far as nginx reads it."""
 
 STATEMENT = re.compile(rf"{_TRIVIA}(?:({_BARE}|{_CLOSED}){_REST}(?:;|(\{{))|(\}}))")
 """A whole statement that nginx reads without complaint.  Groups: the name; ``{`` if it opens a block; a ``}`` alone."""
 
-HEAD = re.compile(_REST)
+HEAD = lazy_pattern(_REST)
 """The words after the name, up to the ``;`` or ``{``."""
 
-_TOKEN = re.compile(rf"({_BLANK}++)|(#[^\n]*+)|({_BARE})|([;{{}}])|([\"'])")
-_QUOTED = {'"': re.compile(_DOUBLE), "'": re.compile(_SINGLE)}
+_TOKEN = lazy_pattern(rf"({_BLANK}++)|(#[^\n]*+)|({_BARE})|([;{{}}])|([\"'])")
+_QUOTED = {'"': lazy_pattern(_DOUBLE), "'": lazy_pattern(_SINGLE)}
 WORDS = re.compile(
     rf"{_TRIVIA}(?:({_BARE}"
     r"|\"[^\"\\]*+(?:\\[\s\S]?+[^\"\\]*+)*+(?:\"|\Z)"
@@ -62,9 +63,9 @@ WORDS = re.compile(
 )
 """A word and the blanks and comments before it, or those at the end alone.  Group: the word, quotes included."""
 
-_ESCAPE = re.compile(r"\\([\"'\\trn])")
+_ESCAPE = lazy_pattern(r"\\([\"'\\trn])")
 _ESCAPED = {'"': '"', "'": "'", "\\": "\\", "t": "\t", "r": "\r", "n": "\n"}
-_LUA = re.compile(r"""--\[(=*)\[|--[^\n]*+|\[(=*)\[|"(?:[^"\\\n]|\\[\s\S])*+"?|'(?:[^'\\\n]|\\[\s\S])*+'?|([{}])""")
+_LUA = lazy_pattern(r"""--\[(=*)\[|--[^\n]*+|\[(=*)\[|"(?:[^"\\\n]|\\[\s\S])*+"?|'(?:[^'\\\n]|\\[\s\S])*+'?|([{}])""")
 
 
 class Token(NamedTuple):

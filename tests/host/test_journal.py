@@ -27,6 +27,7 @@ from ws101.host.journal import (
     state_folder,
 )
 from ws101.host.recovery import history, interrupted, recover
+from ws101.host.state import may_be_unfinished
 
 
 def journal_with(state: Path, *steps: str) -> Journal:
@@ -192,3 +193,23 @@ def test_whether_somebody_holds_the_lock_is_told_without_taking_it(tmp_path: Pat
     assert not is_locked(tmp_path)
     with lock(tmp_path, wait=0.1):
         pass
+
+
+@given(st.integers(0, 400), st.sampled_from(["", "applied", "rolled back", "not started"]), st.binary(max_size=20))
+def test_a_quick_look_at_the_journals_never_misses_an_interrupted_change(
+    tmp_path_factory: pytest.TempPathFactory, cut: int, last: str, garbage: bytes
+) -> None:
+    state = tmp_path_factory.mktemp("quick")
+    journal_with(state, "begin", "write", "applied")
+    assert not may_be_unfinished(state)
+    journal = journal_with(state, "begin", *([last] if last else []))
+    assert may_be_unfinished(state) == (not last)
+    path = journal.folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:cut] + garbage)
+    assert may_be_unfinished(state) or not interrupted(state)
+
+
+def test_a_title_that_sounds_like_an_end_is_none(tmp_path: Path) -> None:
+    journal = journal_with(tmp_path)
+    journal.append("begin", title='{"step": "applied"', step_of='\n{"step": "applied"')
+    assert may_be_unfinished(tmp_path)

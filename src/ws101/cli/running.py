@@ -43,10 +43,10 @@ def _notice(console: Console, given: list[str]) -> None:
     """Say that a change was interrupted, whatever command is run; nothing is read if none was ever made."""
     if not given or {"-h", "--help", "--version"} & {*given}:
         return
-    from ws101.host.state import state_folder
+    from ws101.host.state import may_be_unfinished, state_folder
 
     with contextlib.suppress(OSError):
-        if "--recover" in given or "_WS101_COMPLETE" in os.environ or not any((state_folder() / "changes").iterdir()):
+        if "--recover" in given or "_WS101_COMPLETE" in os.environ or not may_be_unfinished(state_folder()):
             return
         from ws101.host.recovery import left_over
 

@@ -29,7 +29,7 @@ from typing import cast
 from ws101.errors import ApplyError
 from ws101.host.files import name_of, os_path
 from ws101.host.links import Content, Link
-from ws101.host.state import state_folder
+from ws101.host.state import CLOSED, state_folder
 from ws101.lazy import dataclass
 
 __all__ = [
@@ -46,9 +46,6 @@ __all__ = [
     "prune",
     "state_folder",
 ]
-
-CLOSED = ("applied", "rolled back", "not started")
-"""The steps that end a journal."""
 
 KEEP = 50
 """How many finished changes are remembered, and can be taken back."""
