@@ -9,13 +9,14 @@ import click
 
 from ws101.cli.console import Console
 from ws101.cli.many import Wanted, many_options, run_many
-from ws101.cli.options import connection_options, output_options
+from ws101.cli.options import conf_option, connection_options, output_options
 from ws101.cli.requests import latin1, parse_headers
 from ws101.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ws101.cli.predicting import Prediction
     from ws101.host.dial import Network
     from ws101.probes.core import Observation, Probe
     from ws101.probes.endpoint import Endpoint
@@ -54,6 +55,8 @@ __all__ = ["command", "exit_code"]
     type=click.FloatRange(0.05, 3600),
     help="With --idle: send a ping this often instead of staying silent.",
 )
+@conf_option
+@click.option("--predict", is_flag=True, help="With --idle: say what the configuration says, and measure nothing.")
 @click.option(
     "--heartbeat",
     is_flag=False,
@@ -85,6 +88,8 @@ def command(
     http_version: str,
     host: str | None,
     ping_every: float | None,
+    conf: str | None,
+    predict: bool,
     proxy: str,
     unix_socket: str,
     ca_file: str,
@@ -98,11 +103,13 @@ def command(
 ) -> int:
     r"""One opening handshake with URL: what was sent, what came back, how long it took, and what is wrong with it.
 
-    With --echo, --ping, --close, --large, --idle or --heartbeat the tunnel is measured after it.
+    With --echo, --ping, --close, --large, --idle or --heartbeat the tunnel is measured after it.  With --idle and
+    --conf what the configuration says is told at once, and compared with what is measured.
 
     \b
     ws101 probe wss://example.com/ws
     ws101 probe ws://127.0.0.1:3000/ws --header 'Authorization: Bearer ...'
+    ws101 probe wss://example.com/ws --idle --conf /etc/nginx
     ws101 probe wss://example.com/ws --many 200 --rate 20 --hold 60
     """
     from dataclasses import replace
@@ -114,6 +121,10 @@ def command(
     name, seconds = _chosen(measured, crowd)
     if ping_every is not None and name != "idle":
         raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
+    if (conf is not None or predict) and name != "idle":
+        raise UsageError("--conf and --predict go with --idle", help="leave them out, or add --idle")
+    if predict and output == "json":
+        raise UsageError("--predict is for people", help="ws101 explain URL --conf PATH --format json says the same")
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
     network = network_of(
         resolves=resolves, insecure=insecure, timeout=timeout, proxy=proxy, unix_socket=unix_socket,
@@ -129,6 +140,11 @@ def command(
         host=latin1(host) if host else None,
         timeout=timeout,
     )
+    prediction = _prediction(conf, endpoint, options) if predict or conf is not None else None
+    if prediction is not None and output != "json":
+        Console.of(sys.stdout if predict else sys.stderr, color).write(f"predicted: {prediction}")
+    if predict:
+        return 0
     if crowd is not None:
         return run_many(endpoint, options, network, crowd, output=output, color=color)
     if name == "http":
@@ -138,8 +154,19 @@ def command(
     else:
         options = replace(options, key=sockets.new_key())
         seen = _measured(name, seconds, endpoint, options, network=network, every=ping_every)
+        if prediction is not None:
+            from ws101.cli.predicting import compared
+
+            seen = compared(seen, prediction, seconds)
     _report(endpoint.url, seen, name, output=output, color=color)
     return exit_code(seen)
+
+
+def _prediction(conf: str | None, endpoint: Endpoint, options: HandshakeOptions) -> Prediction:
+    from ws101.cli.inputs import Inputs
+    from ws101.cli.predicting import predict_idle
+
+    return predict_idle(Inputs(), conf, endpoint, options)
 
 
 def _chosen(measured: Mapping[str, float | None], crowd: Wanted | None) -> tuple[str, float]:
