@@ -53,6 +53,7 @@ def test_every_command_explains_itself(name: str) -> None:
     done = CliRunner().invoke(command_line, [name, "--help"])
     assert done.exit_code == 0
     assert f"ws101 {name}" in done.output or "ws101 wss://" in done.output
+    assert "\\b" not in done.output, "examples keep their lines"
 
 
 def examples() -> list[str]:

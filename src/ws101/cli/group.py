@@ -74,7 +74,7 @@ class _Commands(click.Group):
         if all(entry.name != cmd_name for entry in COMMANDS) or not find_spec(f"{__package__}.{cmd_name}"):
             return None
         command: click.Command = import_module(f"{__package__}.{cmd_name}").command
-        return command
+        return _with_examples(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -92,6 +92,16 @@ class _Commands(click.Group):
             if rows:
                 with formatter.section(section):
                     formatter.write_dl(rows)
+
+
+def _with_examples(command: click.Command) -> click.Command:
+    """A command whose help keeps the lines of its examples: click wants a backspace before them, and a raw docstring
+    has a backslash and a b.
+    """
+    command.help = (command.help or "").replace("\\b\n", "\b\n") or None
+    for inner in getattr(command, "commands", {}).values():
+        _with_examples(inner)
+    return command
 
 
 def _unknown(word: str, names: list[str]) -> UsageError:
