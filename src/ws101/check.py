@@ -29,6 +29,7 @@ SUPPRESSION = "suppression"
 """The name of findings about ``# ws101: ignore[...]`` comments themselves."""
 
 _SUPPRESSION_CODE = "WS100"
+_PROTOCOLS = frozenset(("fastcgi", "grpc", "memcached", "scgi", "uwsgi"))
 _TABLE_BEHAVIOURS = ("sends_connection_close", "http2_upstream")
 
 
@@ -314,7 +315,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 _title(route.location),
                 opener.directive.source.path,
                 opener.directive.line,
-                upstream or _written(route),
+                _written(route) if _protocol(route) else upstream or _written(route),
                 intents.get(route.location, "none"),
                 tunnel,
                 tuple(dict.fromkeys(rules.get(route.location, ()))),
@@ -349,8 +350,18 @@ def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, str | 
 
 
 def _written(route: Route) -> str | None:
-    handler = route.handler
-    return handler.args[0] if handler is not None and handler.args else None
+    """The address as written; with the protocol, where it is not HTTP."""
+    handler, protocol = route.handler, _protocol(route)
+    if handler is None or not handler.args:
+        return None
+    address = handler.args[0]
+    return address if "://" in address or not protocol else f"{protocol}://{address}"
+
+
+def _protocol(route: Route) -> str:
+    """What is spoken to the backend instead of HTTP/1; empty if nothing is."""
+    protocol = route.handler.name.removesuffix("_pass") if route.handler is not None else ""
+    return protocol if protocol in _PROTOCOLS else ""
 
 
 def _title(scope: Scope) -> str:

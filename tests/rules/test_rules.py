@@ -68,6 +68,12 @@ def test_showing_a_hidden_field_in_a_shared_location_is_unsafe() -> None:
     ]
 
 
+def test_another_protocol_where_only_the_name_hints_is_noted_and_shown_as_what_it_is() -> None:
+    report = check_text(site("location /ws { uwsgi_pass 127.0.0.1:3000; } location /api { grpc_pass grpc://[::1]:1; }"))
+    assert [(f.rule, f.level.value) for f in report.findings] == [("wrong-proxy-module", "note")]
+    assert [row.upstream for row in report.routes] == ["uwsgi://127.0.0.1:3000", "grpc://[::1]:1"]
+
+
 def test_uwsgi_may_carry_a_tunnel_and_only_gets_a_warning() -> None:
     report = check_text(site("location /ws { uwsgi_pass 127.0.0.1:3000; }"), URL)
     assert [(f.rule, f.level.value) for f in report.findings] == [("wrong-proxy-module", "warning")]
@@ -399,3 +405,25 @@ def test_an_add_header_beside_the_right_fields_is_fine() -> None:
 def test_a_location_that_clears_upgrade_itself_is_not_meant_by_the_servers_fields() -> None:
     cleared = f'proxy_set_header Upgrade ""; proxy_set_header Connection ""; {PASS}'
     assert rules_of(f"{FULL} location / {{ {PASS} }} location /api/ {{ {cleared} }}") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "advice"),
+    [
+        (f"location /ws {{ {PASS}\nproxy_http_version 1.1\n{UP} {CO} {LONG} }}", "end line 5 with a semicolon"),
+        (f"{MAP} location /ws {{ {PASS} {FULL} }}", "move it to where it may stand (http, stream)"),
+        (f"location /ws {{ {PASS} {FULL}\nlocation / {{ {PASS} }}", "close the location above it"),
+        (f"location /ws {{ {PASS} {FULL} }} }}", "mend it"),
+    ],
+)
+def test_what_nginx_refuses_is_answered_with_what_to_mend(body: str, advice: str) -> None:
+    report = check_text(site(body, http=""))
+    helps = [finding.help for finding in report.findings if finding.rule == "config-syntax-error"]
+    assert [text for text in helps if text.startswith(advice) and text.endswith(", then nginx -t")]
+
+
+def test_a_map_that_set_overrides_is_replaced_by_another() -> None:
+    body = f"set $connection_upgrade close; location /ws {{ {PASS} {FULL} }}"
+    fixed = fix_text(site(body))
+    assert "Connection $websocket_connection;" in fixed.texts["nginx.conf"]
+    assert fixed.report.findings == ()

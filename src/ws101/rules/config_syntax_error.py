@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from ws101.findings import Level
+from ws101.nginx.directives import is_known, rows
+from ws101.nginx.validate import Refusal
 from ws101.rules.base.context import Context
 from ws101.rules.base.oddities import has_odd
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.syntax import Directive
 from ws101.text import printable
 
 __all__ = ["check"]
@@ -77,7 +81,37 @@ def check(context: Context) -> Iterator[Found]:
             continue
         if refusal.span.path in context.config.sources:
             said = printable(refusal.message, limit=200)
-            yield Found(f"nginx refuses the configuration: {said}", refusal.span, help="mend it, then nginx -t")
+            yield Found(
+                f"nginx refuses the configuration: {said}", refusal.span, help=f"{_advice(refusal)}, then nginx -t"
+            )
+
+
+def _advice(refusal: Refusal) -> str:
+    """What to mend, as far as the text tells."""
+    directive = refusal.directive
+    if refusal.message.endswith('expecting "}"'):
+        return "close the block that begins here, or the one in it that was left open"
+    if " is outside location " in refusal.message:
+        return "close the location above it, if that was left open"
+    if directive is None:
+        return "mend it"
+    line = _unended_line(directive)
+    if line is not None:
+        return f"end line {line} with a semicolon, if that is what it lacks"
+    homes = dict.fromkeys(home for row in rows(directive.name) for home in sorted(row.contexts))
+    if refusal.message.endswith("directive is not allowed here") and homes:
+        return f"move it to where it may stand ({', '.join(homes)})"
+    return "mend it"
+
+
+def _unended_line(directive: Directive) -> int | None:
+    """The line before the one that begins with another directive's name among the arguments; None if there is none."""
+    source = directive.source
+    for before, word in pairwise(directive.words):
+        between = source.text[before.span.end : word.span.start]
+        if "\n" in between and is_known(source.text[word.span.start : word.span.end]):
+            return source.line(before.span.start)
+    return None
 
 
 def _is_anothers(message: str) -> bool:

@@ -20,8 +20,9 @@ def check(context: Context) -> Iterator[Found]:
     """A WebSocket's location speaks FastCGI, gRPC or another protocol to the backend, not HTTP.
 
     Only ``proxy_pass`` forwards an opening handshake as HTTP. ``uwsgi_pass`` and ``scgi_pass`` can carry a tunnel, but
-    only an application made for that answers it, so they get a warning. There is no edit for this, only advice: which
-    address serves HTTP is known to the application alone.
+    only an application made for that answers it, so they get a warning; a location of which only the name hints at
+    WebSockets gets a note. There is no edit for this, only advice: which address serves HTTP is known to the
+    application alone.
 
     Why it matters
         The backend gets no handshake that it could answer: 502, 400 or 404.
@@ -65,9 +66,10 @@ def check(context: Context) -> Iterator[Found]:
         https://nginx.org/en/docs/http/websocket.html
     """
     for aim, forwarded in context.proxied:
-        if "protocol" in forwarded.faults and aim.intent.is_sure:
+        if "protocol" in forwarded.faults:
             name = forwarded.handler.name
             may_work = name in _MAY_WORK
+            mild = Level.WARNING if may_work else None
             effect = "which few applications answer" if may_work else "so no opening handshake reaches the backend"
             yield Found(
                 f"{show(location_of(aim.scope).title)} hands WebSockets to {name}, {effect}",
@@ -75,5 +77,5 @@ def check(context: Context) -> Iterator[Found]:
                 (aim,),
                 (head_label(aim, "WebSockets pass here"),),
                 help="use proxy_pass to an address where the application serves HTTP (an ASGI server, say)",
-                level=Level.WARNING if may_work else None,
+                level=mild if aim.intent.is_sure else Level.NOTE,
             )

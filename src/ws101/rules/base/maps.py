@@ -41,9 +41,13 @@ def is_defined(config: Config, name: str) -> bool:
 
 
 def find_upgrade_map(config: Config) -> str | None:
-    """The name of a map of ``$http_upgrade`` that gives ``upgrade`` for a WebSocket and no ``upgrade`` without."""
+    """The name of a map of ``$http_upgrade`` that gives ``upgrade`` for a WebSocket and no ``upgrade`` without.
+
+    Not one that ``set`` overrides somewhere.
+    """
+    overridden = declared_variables(config)
     for name, table in map_tables(config).items():
-        if table.source in ("$http_upgrade", "${http_upgrade}"):
+        if name not in overridden and table.source in ("$http_upgrade", "${http_upgrade}"):
             websocket, plain = _literal(table, "websocket"), _literal(table, "")
             if websocket is not None and plain is not None and has_upgrade(websocket) and not has_upgrade(plain):
                 return name
