@@ -115,6 +115,14 @@ def test_an_include_loop_is_a_problem_and_no_endless_loop(place: Path) -> None:
     assert "includes itself" in done.json["problems"][0]["message"]
 
 
+def test_a_byte_order_mark_that_swallows_the_server_is_an_error_and_no_unknown(place: Path) -> None:
+    (place / "marked.conf").write_bytes(b"\xef\xbb\xbf# A site\nserver {\n    listen 80;\n}\n")
+    (place / "outer.conf").write_text("events {}\nhttp { include marked.conf; }\n")
+    done = ws101("check", "outer.conf", "--format", "json", cwd=place)
+    assert done.code == 1
+    assert [finding["rule"] for finding in done.json["findings"]] == ["invisible-characters"]
+
+
 def test_a_missing_include_in_the_given_folder_is_a_problem(place: Path) -> None:
     done = ws101("check", "missing", "--format", "json", cwd=place)
     assert done.code == 1

@@ -272,3 +272,13 @@ def test_without_a_change_there_is_nothing_to_take_back(tmp_path: Path) -> None:
     done = ws101("undo", WS101_STATE=str(tmp_path))
     assert done.code == 2
     assert ws101("undo", "--list", WS101_STATE=str(tmp_path)).out == "no change was ever made\n"
+
+
+def test_the_same_fix_in_two_places_says_where(tmp_path: Path) -> None:
+    fields = "proxy_pass http://127.0.0.1:1; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;"
+    body = f"{fields} proxy_set_header Connection upgrade;"
+    servers = f"server {{ listen 80; location /ws {{ {body} }} location /hub {{ {body} }} }}"
+    (tmp_path / "nginx.conf").write_text(f"events {{}}\nhttp {{ {servers} }}\n")
+    done = ws101("fix", "nginx.conf", cwd=tmp_path)
+    assert "read-timeout: location /ws: raise proxy_read_timeout" in done.err
+    assert "read-timeout: location /hub: raise proxy_read_timeout" in done.err

@@ -151,7 +151,8 @@ def _fix_command(item: Loaded, urls: tuple[str, ...]) -> str:
 def exit_code(report: CheckReport, fail_on: str) -> int:
     """0 fine, 1 a finding of that level or a syntax problem, 2 nothing could be analysed."""
     if report.problems and not report.config.servers:
-        return 2
+        is_explained = any(item.rule != "config-syntax-error" for item in report.findings)
+        return 1 if is_explained and fails(report, fail_on) else 2
     return 1 if report.problems or fails(report, fail_on) else 0
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from ws101.findings import Finding
+from ws101.check import Entry
+from ws101.findings import Finding, Fix
 from ws101.fix import FixResult
 from ws101.report.style import Style, wrap
 from ws101.report.subject import Subject
 from ws101.report.terminal.probe import banner
 from ws101.report.texts import seconds
+from ws101.rules.base.aims import location_of
 from ws101.text import printable
 
 __all__ = ["Ending", "StepLine", "ending", "notes"]
@@ -31,13 +34,17 @@ def notes(result: FixResult, subject: Subject, style: Style, *, commands: Sequen
         commands: What can be done next: a purpose and a command each.
     """
     lines: list[str] = []
+    held = [entry for entry in result.report.entries if entry.finding.fix is not None]
+    titles = Counter(item.fix.title for item in result.applied)
+    titles.update(entry.finding.fix.title for entry in held if entry.finding.fix is not None)
     for item in result.applied:
-        lines += _line("good", "tick", item.finding.rule, item.fix.title, style)
-    held = [f for f in result.report.findings if f.fix is not None]
-    for finding in held:
-        assert finding.fix is not None
-        why = finding.fix.reason or "it changes other requests too"
-        lines += _line("warning", "cross", finding.rule, f"{finding.fix.title}: held back as unsafe, {why}", style)
+        lines += _line("good", "tick", item.finding.rule, _title(item.fix, item.entry, titles), style)
+    for entry in held:
+        fix = entry.finding.fix
+        assert fix is not None
+        why = fix.reason or "it changes other requests too"
+        text = f"{_title(fix, entry, titles)}: held back as unsafe, {why}"
+        lines += _line("warning", "cross", entry.finding.rule, text, style)
     for finding in (f for f in result.report.findings if f.fix is None):
         lines += _line(finding.level.value, "cross", finding.rule, _left(finding), style)
     if not lines:
@@ -46,6 +53,12 @@ def notes(result: FixResult, subject: Subject, style: Style, *, commands: Sequen
     for purpose, command in commands:
         lines.append(f"{purpose.ljust(width)}  {style.paint('code', command)}")
     return "\n".join(lines)
+
+
+def _title(fix: Fix, entry: Entry, titles: Counter[str]) -> str:
+    """What a fix does; and for what, where others do the same elsewhere."""
+    places = list(dict.fromkeys(location_of(place).title for place in entry.places))
+    return f"{places[0]}: {fix.title}" if titles[fix.title] > 1 and len(places) == 1 else fix.title
 
 
 def _left(finding: Finding) -> str:
