@@ -427,3 +427,16 @@ def test_a_map_that_set_overrides_is_replaced_by_another() -> None:
     fixed = fix_text(site(body))
     assert "Connection $websocket_connection;" in fixed.texts["nginx.conf"]
     assert fixed.report.findings == ()
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "location / { try_files $uri @ws; }",
+        "location / { error_page 418 = @ws; if ($http_upgrade) { return 418; } return 418; }",
+        "location / { error_page 418 = @ws; if ($http_upgrade) { return 418; } try_files $uri @ws; }",
+    ],
+)
+def test_a_named_location_that_plain_requests_may_reach_is_not_for_handshakes_alone(door: str) -> None:
+    body = f"{door} location @ws {{ {PASS} {V11} {UP} proxy_set_header Connection upgrade; {LONG} }}"
+    assert "connection-always-upgrade" in rules_of(body)

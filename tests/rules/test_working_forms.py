@@ -67,6 +67,10 @@ SERVERS = {
     "error_page into a named location": (
         f"location /ws {{ error_page 418 = @ws; return 418; }} location @ws {{ {P} {FULL} }}"
     ),
+    "literal values where only handshakes are sent": (
+        f"location / {{ error_page 418 = @ws; if ($http_upgrade ~* websocket) {{ return 418; }} {P} }} "
+        f'location @ws {{ {P} {V} {U} proxy_set_header Connection "upgrade, close"; {T} }}'
+    ),
     "an if with its own proxy_pass": (
         f"location /ws {{ {FULL} if ($http_upgrade) {{ {P} }} return 404; }}".replace(" return 404;", f" {P}")
     ),

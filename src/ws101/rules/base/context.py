@@ -208,8 +208,21 @@ class Context:
 
     def plain(self, aim: Aim) -> Forwarded | None:
         """What an ordinary GET becomes there; None if it does not go there."""
+        if self._is_for_handshakes(aim):
+            return None
         outcome = answer(aim.route, plain_request(), self.build).outcome
         return outcome.forwarded if outcome.scope is aim.scope else None
+
+    def _is_for_handshakes(self, aim: Aim) -> bool:
+        """Whether handshakes are sent to a named location, and surely no ordinary GET is."""
+        if aim.scope.kind != "location" or location_name(aim.scope).modifier != "@":
+            return False
+        server = aim.route.server
+        doors = [r for r in self.config.routes_of(server) if r.location.kind == "location" and r.location != aim.scope]
+        if not any(answer(door, _HANDSHAKE, self.build).outcome.scope is aim.scope for door in doors):
+            return False
+        ways = (answer(door, plain_request(), self.build).outcome for door in doors)
+        return all(way.kind != "unknown" and way.scope is not aim.scope for way in ways)
 
     def firefox(self, aim: Aim) -> Forwarded | None:
         """What a handshake with ``Connection: keep-alive, Upgrade`` becomes there."""
