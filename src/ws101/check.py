@@ -6,7 +6,6 @@ for which; an answer that differs between them is unknown, never fine.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
@@ -20,7 +19,7 @@ from ws101.rules.base.context import Context, Shared
 from ws101.rules.base.options import Options
 from ws101.rules.base.registry import Rule
 from ws101.rules.base.remarks import Remark
-from ws101.syntax import Problem
+from ws101.syntax import Problem, uncollected
 from ws101.text import Span
 
 __all__ = ["SUPPRESSION", "CheckReport", "Entry", "RouteRow", "check", "version_condition"]
@@ -134,13 +133,8 @@ def check(
     Raises:
         UsageError: If a told URL is no WebSocket's URL.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()  # of the hundreds of thousands of objects that are made here, few become garbage before the end
-    try:
+    with uncollected():
         return _check(Shared(config, tuple(builds), options or Options()), rules, table=table)
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport:
@@ -284,7 +278,12 @@ def _complaints(remark: Remark, rules: set[str], used: set[tuple[Remark, str]]) 
     elif remark.kind == "ignore":
         names = (name for name in remark.names if (remark, name) not in used)
         known = {rule.name for rule in RULES}
-        yield from (f"nothing here to ignore for {name}" for name in names if name in rules or name not in known)
+        yield from (_idle(name, known) for name in names if name in rules or name not in known)
+
+
+def _idle(name: str, known: set[str]) -> str:
+    """A suppression that silences nothing."""
+    return f"nothing here to ignore for {name}" if name in known else f"there is no rule {name} to ignore"
 
 
 def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple[RouteRow, ...], tuple[Unknown, ...]]:

@@ -11,6 +11,7 @@ Nothing here recurses, and no directive is known by name but one kind: the body 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import re
@@ -46,6 +47,7 @@ __all__ = [
     "parse_dump",
     "tokens",
     "trailing_comment",
+    "uncollected",
 ]
 
 MAX_PROBLEMS = 1000
@@ -282,10 +284,17 @@ class Tree:
 
 def parse(source: Source) -> Tree:
     """Parse one file's text, a fragment of one (a bare ``server`` block, say) or anything else; never raises."""
+    with uncollected():
+        return _Parser(source).parse()
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage is looked for meanwhile: hundreds of thousands of objects are made, and few become any."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        return _Parser(source).parse()
+        yield
     finally:
         if was_enabled:
             gc.enable()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from ws101.cli.console import Console
 from ws101.cli.inputs import Inputs, Loaded
 from ws101.cli.options import nginx_options, output_options, rule_options, settings_option, url_option
 from ws101.errors import UsageError
+from ws101.syntax import uncollected
 
 if TYPE_CHECKING:
     from ws101.check import CheckReport
@@ -25,18 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["command", "exit_code", "fails"]
 
 _RANKS = {"error": 0, "warning": 1, "note": 2, "never": -1}
-
-
-@contextlib.contextmanager
-def _without_collector() -> Iterator[None]:
-    """Nearly all that is made for a report lives until it is written: looking for garbage among it takes time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 @click.command()
@@ -57,7 +44,7 @@ def _without_collector() -> Iterator[None]:
 @settings_option
 @nginx_options
 @output_options("json", "sarif", "github")
-@_without_collector()
+@uncollected()
 def command(
     *,
     paths: tuple[str, ...],

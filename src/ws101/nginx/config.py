@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from ws101.errors import InputError
 from ws101.lazy import dataclass
-from ws101.syntax import Directive, Problem, Tree, parse
+from ws101.syntax import Directive, Problem, Tree, parse, uncollected
 from ws101.text import Source, Span
 
 __all__ = ["Config", "Files", "MemoryFiles", "Placed", "Route", "Scope", "Unknown"]
@@ -334,8 +334,9 @@ class Config:
         except OSError as error:
             raise InputError(f"cannot read the configuration: {error.strerror or error}", where=main) from error
         self.fragment = context if context is not None else _fragment_context(tree)
-        self.main = self._assemble(tree)
-        self._open_includes()
+        with uncollected():
+            self.main = self._assemble(tree)
+            self._open_includes()
 
     def _tree(self, path: str) -> Tree:
         if path not in self.trees:

@@ -14,7 +14,6 @@ Source: src/core/ngx_conf_file.c (ngx_conf_handler), src/http/ngx_http.c (ngx_ht
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Sequence
 
 from ws101.lazy import dataclass
@@ -23,7 +22,7 @@ from ws101.nginx.build import Build
 from ws101.nginx.config import Config
 from ws101.nginx.directives import HANDLED_BLOCKS, inner_context
 from ws101.nginx.judging import Judge, Judgement
-from ws101.syntax import MAX_PROBLEMS, Directive, Problem, Tree
+from ws101.syntax import MAX_PROBLEMS, Directive, Problem, Tree, uncollected
 from ws101.text import Span
 
 __all__ = ["Refusal", "validate"]
@@ -84,16 +83,11 @@ def validate(config: Config, builds: Sequence[Build]) -> tuple[Refusal, ...]:
         config: The configuration.
         builds: The nginx; several if the version is unknown.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()  # a hundred thousand blocks are made here, and none becomes garbage before the end
-    try:
+    with uncollected():
         walk = _Walk(config, tuple(builds))
         found = walk.run()
         del walk.http  # it knows the walk: both would wait for the garbage collector
         return found
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class _Walk:
