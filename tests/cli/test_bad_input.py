@@ -142,6 +142,16 @@ def test_a_configuration_from_standard_input_cannot_be_written(place: Path) -> N
     assert "nothing can be written" in done.err
 
 
+def test_no_fix_is_offered_for_what_nginx_would_refuse_all_the_same(place: Path) -> None:
+    body = "location /ws { proxy_pass http://127.0.0.1:1; proxy_set_header Upgrade $http_upgrade; bad; }"
+    (place / "refused.conf").write_text(f"events {{}}\nhttp {{ server {{ {body} }} }}\n")
+    checked, fixed = (ws101(command, "refused.conf", cwd=place) for command in ("check", "fix"))
+    assert "can be fixed when nginx accepts the files" in checked.out
+    assert "ws101 fix" not in checked.out
+    assert "+++" in fixed.out
+    assert "--write" not in fixed.err
+
+
 def test_without_a_running_nginx_nothing_is_applied(place: Path) -> None:
     before = fingerprint(place)
     done = ws101("fix", "good", "--url", "ws://example.com:8080/ws", "--apply", cwd=place)

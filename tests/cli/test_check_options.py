@@ -152,6 +152,12 @@ def test_a_suppression_with_a_reason_silences_and_one_that_silences_nothing_is_a
     assert messages == ["nothing here to ignore for read-timeout"]
 
 
+def test_a_suppression_of_a_rule_that_is_not_says_so(site: Path) -> None:
+    (site / "nginx.conf").write_text(SITE.replace("/ws {", "/ws {  # ws101: ignore[no-such-rule] because"))
+    found = ws101("check", str(site), "--format", "json").json["findings"]
+    assert [f["message"] for f in found if f["rule"] == "suppression"] == ["there is no rule no-such-rule to ignore"]
+
+
 def test_a_suppression_without_a_reason_silences_nothing(site: Path) -> None:
     (site / "nginx.conf").write_text(SITE.replace("/ws {", "/ws {  # ws101: ignore[upgrade-not-forwarded]"))
     done = ws101("check", str(site), *OLD, "--url", URL, "--format", "json")

@@ -427,6 +427,8 @@ def test_a_map_that_set_overrides_is_replaced_by_another() -> None:
     fixed = fix_text(site(body))
     assert "Connection $websocket_connection;" in fixed.texts["nginx.conf"]
     assert fixed.report.findings == ()
+    labels = [label.message for label in fixed.before.findings[0].labels]
+    assert labels == ["the map gives a value", "set gives it another", "WebSockets pass here"]
 
 
 @pytest.mark.parametrize(

@@ -164,8 +164,8 @@ def _report(
 
 
 def _next(loaded: Loaded, result: FixResult, asked: tuple[str, ...]) -> list[tuple[str, str]]:
-    """What can be done with the diff, with the program's full path where sudo will drop PATH."""
-    if loaded.disk is None or not result.texts:
+    """What can be done with a diff that nginx accepts, with the program's full path where sudo will drop PATH."""
+    if loaded.disk is None or not result.texts or result.report.problems:
         return []
     words = ("fix", loaded.config.path, *asked)
     sudo = () if os.geteuid() == 0 else ("sudo",)

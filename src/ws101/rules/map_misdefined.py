@@ -139,7 +139,8 @@ def check(context: Context) -> Iterator[Found]:
 
 
 def _found(context: Context, origin: Placed, aims: tuple[Aim, ...], message: str) -> Found:
-    labels = [Label(placed.span, "the value comes from here") for placed in _sources(context, origin)]
+    sources = tuple(_sources(context, origin))
+    labels = [Label(placed.span, _role(placed, sources)) for placed in sources]
     return Found(
         message,
         origin.span,
@@ -147,6 +148,13 @@ def _found(context: Context, origin: Placed, aims: tuple[Aim, ...], message: str
         (*labels, *(head_label(aim, "WebSockets pass here") for aim in aims)),
         fix=replace_connection(context, origin, aims),
     )
+
+
+def _role(placed: Placed, sources: tuple[Placed, ...]) -> str:
+    """What a map or set does to the value: with both, ``set`` has the last word where it runs."""
+    if len({source.name for source in sources}) == 1:
+        return "the value comes from here"
+    return "the map gives a value" if placed.name == "map" else f"{placed.name} gives it another"
 
 
 def _sources(context: Context, origin: Placed) -> Iterator[Placed]:

@@ -129,6 +129,10 @@ def _fixable(report: CheckReport, style: Style, fix_command: str) -> Iterator[st
     fixes = [(item.level, item.fix.safety) for item in report.findings if item.fix is not None]
     safe = sum(safety is Safety.SAFE for _, safety in fixes)
     unsafe = sum(safety is Safety.UNSAFE and level is not Level.NOTE for level, safety in fixes)
+    if any(item.rule == "config-syntax-error" for item in report.findings):
+        if safe or unsafe:
+            yield f"{safe + unsafe} can be fixed when nginx accepts the files: mend first what it refuses"
+        return
     if safe:
         yield f"{safe} can be fixed: {style.paint('code', fix_command)}"
     if unsafe:
