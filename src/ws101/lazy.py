@@ -11,6 +11,7 @@ import dataclasses
 import re
 from collections.abc import Callable
 from functools import cache
+from reprlib import recursive_repr
 from types import CodeType, FunctionType
 from typing import Any, AnyStr, NoReturn, TypeVar, cast, dataclass_transform
 
@@ -38,7 +39,7 @@ def dataclass(*, slots: bool, frozen: bool = False, eq: bool = True) -> Callable
         defaults = {name: value for name, value in vars(plain).items() if name in names}
         body = {name: value for name, value in vars(plain).items() if name not in _OF_PLAIN and name not in names}
         body |= {"__slots__": names, "__match_args__": names, "__dataclass_fields__": _Fields(plain)}
-        body.setdefault("__repr__", lambda self: _standard(cast("Any", plain)).__repr__(self))
+        body.setdefault("__repr__", _repr)
         body |= _FROZEN if frozen else {}
         writers: dict[str, _Write] = {"__init__": _init}
         if eq and "__eq__" not in body:
@@ -164,9 +165,17 @@ _FROZEN = {"__setattr__": _refuse, "__delattr__": _refuse, "__getstate__": _stat
 
 
 @cache
-def _standard(plain: Any) -> Any:
-    """What the standard decorator makes of a class."""
-    return dataclasses.dataclass(init=False, eq=False)(plain)
+def _fields_of(plain: Any) -> dict[str, dataclasses.Field[Any]]:
+    """What the standard decorator finds out about a class."""
+    plain.__doc__ = plain.__doc__ or plain.__name__  # or it takes long to write one
+    standard = dataclasses.dataclass(init=False, repr=False, eq=False, match_args=False)(plain)
+    return cast("dict[str, dataclasses.Field[Any]]", standard.__dataclass_fields__)
+
+
+@recursive_repr()
+def _repr(self: Any) -> str:
+    shown = (f"{field.name}={getattr(self, field.name)!r}" for field in dataclasses.fields(self) if field.repr)
+    return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
 class _Fields:
@@ -176,7 +185,7 @@ class _Fields:
         self.plain = plain
 
     def __get__(self, _instance: object, _owner: type) -> object:
-        return _standard(self.plain).__dataclass_fields__
+        return _fields_of(self.plain)
 
 
 class _Pattern:
