@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from tests.live import causes, network_causes
-from tests.live.applications import fetch_parts
+from tests.live.applications import BACKENDS, MISTAKES, fetch_parts
 from tests.live.staging import STAGES, Missing, Parts, Stage, Told, diagnose
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,6 +48,55 @@ def _short(text: str) -> str:
     return re.sub(r"/tmp/[^/ ]+", "...", re.sub(r"(:|port )[0-9]{4,5}\b", r"\1PORT", text))
 
 
+MATRIX = """\
+
+## The same mistake, by backend
+
+What a client sees when nginx (below 1.29.7, where HTTP/1.0 is the default) does not pass the handshake on. Each cell
+was staged and diagnosed: the mistake was named as the first cause, proven, whatever the backend answered; else it says
+so.
+
+"""
+
+STAND_INS = """\
+
+## What stands in for the real thing
+
+- SELinux: a Unix socket that nginx's user may not write to, which ends in the same error of the system; the kernel
+  here has no SELinux.
+- A CDN, a load balancer of a cloud, a company's proxy: another nginx, or a few lines of Python, that do to the
+  handshake what those do.
+- Home Assistant, ActionCable and other applications with lists of origins or proxies: applications that refuse by the
+  same rule, besides aiohttp and gorilla/websocket themselves.
+"""
+
+
+def matrix(missing: list[str], wrong: list[str]) -> list[str]:
+    """Every backend behind every mistake: the status that a client sees."""
+    lines = [f"| backend | {' | '.join(MISTAKES)} |", "|---|" + "---|" * len(MISTAKES)]
+    for name, item in BACKENDS.items():
+        with Parts() as parts:
+            try:
+                port = parts.backend(item)
+                cells = [_cell(parts, port, item.target, mistake, wrong) for mistake in MISTAKES]
+            except Missing as part:
+                missing.append(f"- {name}: {part} is not there")
+                continue
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+        print(lines[-1])
+    return lines
+
+
+def _cell(parts: Parts, port: int, target: str, mistake: str, wrong: list[str]) -> str:
+    settings, rule = MISTAKES[mistake]
+    told = diagnose(parts.mistaken(port, target, settings))
+    status = str(told.json["observed"]["status"])
+    if (told.first["rule"], told.first["confidence"]) == (rule, "proven"):
+        return status
+    wrong.append(f"{mistake}: {told.first['rule']} {told.first['confidence']}")
+    return f"{status}, **{told.first['rule']}**"
+
+
 def main() -> int:
     if "--parts" in sys.argv[1:]:
         for line in fetch_parts():
@@ -67,9 +116,10 @@ def main() -> int:
             wrong.append(f"{stage.name}: {told.first['rule']} {told.first['confidence']}")
         rows.append(row(stage, told))
         print(f"{told.seconds:6.2f} s  {stage.name}")
-    text = HEAD + "\n".join(rows) + "\n"
+    lines = matrix(missing, wrong)
+    text = HEAD + "\n".join(rows) + "\n" + MATRIX + "\n".join(lines) + "\n" + STAND_INS
     if missing:
-        text += "\nNot staged here:\n\n" + "\n".join(missing) + "\n"
+        text += "\n## Not staged here\n\n" + "\n".join(missing) + "\n"
     PAGE.write_text(text)
     print(f"{len(rows)} staged, {len(wrong)} wrong, {len(missing)} missing: {PAGE.relative_to(ROOT)}")
     print("\n".join(wrong))

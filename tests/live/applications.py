@@ -268,3 +268,20 @@ BACKENDS: dict[str, Backend] = {
     "gorilla": Backend("go", ""),
 }
 """Every application of the matrix, by name."""
+
+
+_UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
+_CONNECTION = "proxy_set_header Connection upgrade;"
+_HOST = "proxy_set_header Host $http_host;"
+_MODERN = "proxy_http_version 1.1;"
+
+MISTAKES: dict[str, tuple[str, str]] = {
+    "nothing is set": ("", "upgrade-not-forwarded"),
+    "only HTTP/1.1 is set": (_MODERN, "upgrade-not-forwarded"),
+    "Connection is missing": (_MODERN + _UPGRADE, "missing-connection-header"),
+    "Upgrade is missing": (_MODERN + _CONNECTION, "missing-upgrade-header"),
+    "HTTP/1.0 is spoken": (_UPGRADE + _CONNECTION + _HOST, "missing-http-version"),
+}
+"""What a location says, and the cause.  Host is said where some backends open the tunnel by luck: what refuses a
+browser's Origin would else come first.
+"""

@@ -218,6 +218,14 @@ class Parts:
             self.python(item.script, port, item.needs)
         return port
 
+    def mistaken(self, port: int, target: str, settings: str) -> Site:
+        """A backend behind an nginx below 1.29.7, which speaks HTTP/1.0 unless told otherwise."""
+        binary = self.binary((1, 0), (1, 29, 7))
+        path = target.partition("?")[0]
+        site = self.site(f"proxy_pass http://127.0.0.1:{port}; {settings}", path=path, binary=binary)
+        version = ("--nginx-version", binary.build.number)
+        return Site(site.url.removesuffix(path) + target, version, site.conf)
+
     def binary(self, at_least: tuple[int, ...], below: tuple[int, ...]) -> NginxBinary:
         """An nginx between two versions."""
         found = (item for item in all_nginx() if at_least <= item.build.version < below)

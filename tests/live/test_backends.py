@@ -10,23 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.live.applications import BACKENDS
+from tests.live.applications import BACKENDS, MISTAKES
 from tests.live.staging import GOOD, Missing, Parts, Site, diagnose
-
-UPGRADE = "proxy_set_header Upgrade $http_upgrade;"
-CONNECTION = "proxy_set_header Connection upgrade;"
-HOST = "proxy_set_header Host $http_host;"
-"""Where the handshake works over HTTP/1.0 by luck, what refuses a browser's Origin would else be the first cause."""
-
-MODERN = "proxy_http_version 1.1;"
-
-MISTAKES = {
-    "nothing is set": ("", "upgrade-not-forwarded"),
-    "only HTTP/1.1 is set": (MODERN, "upgrade-not-forwarded"),
-    "Connection is missing": (MODERN + UPGRADE, "missing-connection-header"),
-    "Upgrade is missing": (MODERN + CONNECTION, "missing-upgrade-header"),
-    "HTTP/1.0 is spoken": (UPGRADE + CONNECTION + HOST, "missing-http-version"),
-}
 
 
 @pytest.fixture(scope="module", params=BACKENDS, ids=list(BACKENDS))
@@ -41,16 +26,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[tuple[Parts, int, str]]:
 
 
 def behind(backend: tuple[Parts, int, str], settings: str) -> Site:
-    """An nginx below 1.29.7, which speaks HTTP/1.0 unless told otherwise, before the backend."""
     parts, port, target = backend
-    path = target.partition("?")[0]
     try:
-        binary = parts.binary((1, 0), (1, 29, 7))
+        return parts.mistaken(port, target, settings)
     except Missing as missing:
         pytest.skip(f"{missing} is not there")
-    site = parts.site(f"proxy_pass http://127.0.0.1:{port}; {settings}", path=path, binary=binary)
-    version = ("--nginx-version", binary.build.number)
-    return Site(site.url.removesuffix(path) + target, version, site.conf)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
