@@ -7,6 +7,7 @@ import pytest
 from tests.rules.real import BUILDS, check_text, config_of, fix_text
 from ws101.check import CheckReport, check
 from ws101.findings import Safety
+from ws101.fix import fix
 from ws101.rules import Options
 
 URL = "ws://example.com/ws"
@@ -442,3 +443,15 @@ def test_a_map_that_set_overrides_is_replaced_by_another() -> None:
 def test_a_named_location_that_plain_requests_may_reach_is_not_for_handshakes_alone(door: str) -> None:
     body = f"{door} location @ws {{ {PASS} {V11} {UP} proxy_set_header Connection upgrade; {LONG} }}"
     assert "connection-always-upgrade" in rules_of(body)
+
+
+def test_a_regex_for_files_that_takes_a_path_below_the_websockets_location_is_named() -> None:
+    body = f"location /ws/ {{ {PASS} {FULL} }} location ~ \\.json$ {{ root /srv; }}"
+    url = "ws://example.com/ws/data.json"
+    report = check_text(site(body), url)
+    assert rules(report) == ["regex-location-shadows"]
+    assert "takes ws://example.com/ws/data.json from location /ws/" in report.findings[0].message
+    assert rules_of(body, "ws://example.com/data.json")[0] == "no-websocket-location-spa-fallback"
+    fixed = fix(config_of({"nginx.conf": site(body)}), BUILDS[:1], Options(urls=(url,)), unsafe=True)
+    assert "location ^~ /ws/" in fixed.texts["nginx.conf"]
+    assert not fixed.has_errors

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Level
-from ws101.nginx.outcome import Trace
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -69,19 +68,11 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/http/ngx_http_core_module.html#try_files
     """
-    for url, trace in context.traces:
-        scope = trace.outcome.scope
-        if scope is not None and scope.opener is not None and _is_file(trace):
+    for url, scope, shadowed in context.files:
+        if shadowed is None and scope.opener is not None:
             yield Found(
                 f"{show(scope.title)} answers {show(url)} with a file: no location hands it to a backend",
                 scope.opener.directive.span,
                 help="add a location for the path with proxy_pass and the upgrade fields",
                 scopes=(scope,),
             )
-
-
-def _is_file(trace: Trace) -> bool:
-    """Whether nginx answers with a file, or with 404 because try_files finds none."""
-    last = trace.decisions[-1] if trace.decisions else None
-    missing = trace.outcome.status == 404 and last is not None and last.step == "content"
-    return trace.outcome.kind == "static" or (trace.outcome.kind == "refused" and missing)

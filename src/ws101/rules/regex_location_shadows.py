@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Label, Level, Safety
+from ws101.nginx.config import Placed, Scope
 from ws101.nginx.locations import location_name
+from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
 from ws101.rules.base.edits import set_args
 from ws101.rules.base.facts import header_faults, place, show
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.text import Span
 
 __all__ = ["check"]
 
@@ -83,18 +86,27 @@ def check(context: Context) -> Iterator[Found]:
     for aim, _, _ in header_faults(context):
         shadowed = context.shadowed(aim)
         if shadowed is not None and shadowed.opener is not None:
-            name = location_name(shadowed).name
-            fix = Fix(
-                f"let {show(name)} win over regular expressions",
-                set_args(shadowed.opener.directive, "^~", name),
-                Safety.UNSAFE,
-                f"plain requests below {show(name)} leave the regular expressions too",
-            )
-            yield Found(
-                f"{show(aim.scope.title)} takes {', '.join(map(show, aim.urls))} from {show(shadowed.title)}, "
-                "which forwards upgrades",
-                place(aim),
-                (aim,),
-                (Label(shadowed.opener.span, "the fields are set here"),),
-                fix=fix,
-            )
+            yield _found((aim.scope, place(aim)), aim.urls, (shadowed, shadowed.opener), (aim,))
+    for url, scope, shadowed in context.files:
+        if shadowed is not None and shadowed.opener is not None and scope.opener is not None:
+            yield _found((scope, scope.opener.directive.span), (url,), (shadowed, shadowed.opener))
+
+
+def _found(
+    taker: tuple[Scope, Span], urls: tuple[str, ...], owner: tuple[Scope, Placed], aims: tuple[Aim, ...] = ()
+) -> Found:
+    (scope, span), (shadowed, opener) = taker, owner
+    name = location_name(shadowed).name
+    return Found(
+        f"{show(scope.title)} takes {', '.join(map(show, urls))} from {show(shadowed.title)}, which forwards upgrades",
+        span,
+        aims,
+        (Label(opener.span, "the fields are set here"),),
+        fix=Fix(
+            f"let {show(name)} win over regular expressions",
+            set_args(opener.directive, "^~", name),
+            Safety.UNSAFE,
+            f"plain requests below {show(name)} leave the regular expressions too",
+        ),
+        scopes=() if aims else (scope,),
+    )

@@ -31,6 +31,7 @@ __all__ = [
     "Aim",
     "Intent",
     "adds_upgrade",
+    "answered_by_file",
     "attempts_upgrade",
     "find_aims",
     "is_upgrade_map",
@@ -98,6 +99,13 @@ def slash_redirect(trace: Trace) -> Scope | None:
         return None
     path = trace.arrival.request.target.partition("?")[0]
     return outcome.scope if location_name(outcome.scope).name == path + "/" else None
+
+
+def answered_by_file(trace: Trace) -> bool:
+    """Whether nginx answers with a file, or with 404 because try_files finds none."""
+    last = trace.decisions[-1] if trace.decisions else None
+    missing = trace.outcome.status == 404 and last is not None and last.step == "content"
+    return trace.outcome.kind == "static" or (trace.outcome.kind == "refused" and missing)
 
 
 def is_upgrade_map(config: Config, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,7 +14,7 @@ from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Trace
 from ws101.nginx.trace import answer, trace
 from ws101.nginx.validate import Refusal, validate
-from ws101.rules.base.aims import Aim, Intent, find_aims, location_of, slash_redirect
+from ws101.rules.base.aims import Aim, Intent, answered_by_file, find_aims, location_of, slash_redirect
 from ws101.rules.base.causes import Cause, Fault, fault_of
 from ws101.rules.base.hints import is_polling
 from ws101.rules.base.options import Options
@@ -273,13 +274,33 @@ class Context:
 
     def shadowed(self, aim: Aim) -> Scope | None:
         """The prefix location with upgrade fields that would answer the aim's URLs, were the aim no regex."""
-        if not location_name(aim.scope).is_regex:
+        return self.shadowed_by(aim.scope, aim.route.server, aim.urls)
+
+    @cached_property
+    def files(self) -> tuple[tuple[str, Scope, Scope | None], ...]:
+        """The told URLs that nginx answers with a file, the location that does, and the prefix location it shadows."""
+        found = ((url, t.outcome.scope, t.outcome.server) for url, t in self.traces if answered_by_file(t))
+        return tuple(
+            (url, scope, self.shadowed_by(scope, server, (url,)) if server is not None else None)
+            for url, scope, server in found
+            if scope is not None and scope.opener is not None
+        )
+
+    def shadowed_by(self, scope: Scope, server: Scope, urls: Collection[str]) -> Scope | None:
+        """The prefix location with upgrade fields that would answer some told URLs, were a location no regex.
+
+        Args:
+            scope: The location that answers them.
+            server: Its server.
+            urls: The URLs.
+        """
+        if not location_name(scope).is_regex:
             return None
-        paths = [arrival.request.target.partition("?")[0] for url, arrival in self.shared.arrivals if url in aim.urls]
+        paths = [arrival.request.target.partition("?")[0] for url, arrival in self.shared.arrivals if url in urls]
         found = [
             (len(name.name), other.scope)
             for other in self.aims
-            if other.route.server is aim.route.server and (name := location_name(other.scope)).modifier == ""
+            if other.route.server is server and (name := location_name(other.scope)).modifier == ""
             if self.answer(other.route).tunnel and any(path.startswith(name.name) for path in paths)
         ]
         return max(found, key=lambda pair: pair[0])[1] if found else None
