@@ -385,6 +385,19 @@ def test_the_last_change_can_be_taken_back(each_site: Site) -> None:
     assert "no applied change" in nothing.reason
 
 
+def test_a_removed_file_comes_back_with_its_own_rights(site: Site) -> None:
+    path = site.nginx.dir / "conf.d/log.conf"
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 0, 1234)
+    was = path.stat()
+    assert isinstance(site.run({str(path): (path.read_bytes(), None)}, Told()), Applied)
+    assert not path.exists()
+    assert isinstance(undo(site.state), Applied)
+    now = path.stat()
+    assert (now.st_mode, now.st_uid, now.st_gid) == (was.st_mode, was.st_uid, was.st_gid)
+
+
 def test_a_change_is_not_taken_back_over_a_later_edit(site: Site) -> None:
     assert isinstance(site.run(site.good), Applied)
     theirs = site.read("sites/site.conf") + b"# later\n"

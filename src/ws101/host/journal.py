@@ -24,7 +24,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ws101.errors import ApplyError
 from ws101.host.files import name_of, os_path
@@ -66,6 +66,7 @@ class FileRecord:
         old: SHA-256 of its bytes before, None if there was no such file (see ``digest`` for symlinks).
         new: SHA-256 of its bytes afterwards, None if it was removed.
         in_place: Why it is written in place; empty if it is swapped whole.
+        rights: Mode, user and group before; None where there was no file.
     """
 
     path: str
@@ -74,6 +75,7 @@ class FileRecord:
     old: str | None
     new: str | None
     in_place: str = ""
+    rights: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,8 +218,8 @@ class Journal:
     @property
     def files(self) -> tuple[FileRecord, ...]:
         """The files concerned."""
-        records = cast("list[dict[str, str]]", self.first("prepared").get("files", []))
-        return tuple(FileRecord(**record) for record in records)
+        records = cast("list[dict[str, Any]]", self.first("prepared").get("files", []))
+        return tuple(FileRecord(**{**row, "rights": tuple(row.get("rights") or ()) or None}) for row in records)
 
     @property
     def change(self) -> Change:

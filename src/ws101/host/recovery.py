@@ -211,6 +211,7 @@ def _pending(journal: Journal) -> list[Pending]:
             journal.kept(f"{number}.old"),
             journal.kept(f"{number}.new"),
             record.in_place,
+            record.rights,
         )
         for number, record in enumerate(journal.files)
     ]

@@ -36,7 +36,7 @@ from ws101.host.staging import Overlay, Stage, loaded_files
 from ws101.host.target import Target
 from ws101.host.undoing import MEASURED, proof_of_undo
 from ws101.host.workers import children
-from ws101.host.writing import Fault, Pending, commit, discard, no_fault, prepare
+from ws101.host.writing import Fault, Pending, Rights, commit, discard, no_fault, prepare
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
 
 __all__ = ["Changes", "Interrupted", "Transaction", "find_order", "undo"]
@@ -68,6 +68,7 @@ class Transaction:
         timeout: Seconds that a reload may take.
         accept_gap: Whether to go on where no order of writing keeps nginx able to start at every moment.
         undoes: The id of the change that this one takes back.
+        rights: Mode, user and group, by name, of files that are made because they were there before.
         fault: Called with each step's name, for tests.
     """
 
@@ -84,6 +85,7 @@ class Transaction:
         timeout: float = 5.0,
         accept_gap: bool = False,
         undoes: str = "",
+        rights: Mapping[str, Rights] | None = None,
         fault: Fault = no_fault,
     ) -> None:
         self.target = target
@@ -96,6 +98,7 @@ class Transaction:
         self.timeout = timeout
         self.accept_gap = accept_gap
         self.undoes = undoes
+        self.rights = dict(rights or {})
         self.fault = fault
         self.id = new_id()
         self._files = target.files
@@ -254,14 +257,15 @@ class Transaction:
             old, new = self.edits[name]
             tag = f"{tag_of(self.id)}-{number}"
             disk = self._files.disk_name(name)
-            ready = prepare(disk, new, expected=old, tag=tag, like=main, fault=self.fault)
+            rights = self.rights.get(name)
+            ready = prepare(disk, new, expected=old, tag=tag, like=main, rights=rights, fault=self.fault)
             self._pending.append(replace(ready, path=name))
             self._journal.keep(f"{number}.old", old)
             self._journal.keep(f"{number}.new", new)
         if len({pending.real for pending in self._pending}) < len(self._pending):
             raise ApplyError("two of the names are the same file", where=", ".join(names))
         records = [
-            asdict(FileRecord(name, p.real, p.sibling, digest(p.old), digest(p.new), p.in_place))
+            asdict(FileRecord(name, p.real, p.sibling, digest(p.old), digest(p.new), p.in_place, p.rights))
             for name, p in zip(names, self._pending, strict=True)
         ]
         self._journal.append("prepared", files=records)
@@ -444,6 +448,7 @@ def undo(
         state=folder,
         title=f"undo {journal.id}",
         undoes=journal.id,
+        rights={record.path: record.rights for record in journal.files if record.rights is not None},
         wait=wait,
         timeout=timeout,
         fault=fault,

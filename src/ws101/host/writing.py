@@ -39,6 +39,7 @@ from ws101.lazy import dataclass
 __all__ = [
     "Fault",
     "Pending",
+    "Rights",
     "commit",
     "discard",
     "holds",
@@ -51,6 +52,9 @@ __all__ = [
     "resolve",
     "write_atomic",
 ]
+
+Rights = tuple[int, int, int]
+"""Permission bits, user and group of a file."""
 
 Fault = Callable[[str], None]
 """Called with a step's name when the step is reached; tests let the world break there."""
@@ -76,6 +80,7 @@ class Pending:
         old: What was there before, None if there is no such file.
         new: What is there afterwards, None to remove the file.
         in_place: Why names cannot be swapped; empty if they can.
+        rights: Mode, user and group of the file that was there; None where there was none.
     """
 
     path: str
@@ -84,6 +89,7 @@ class Pending:
     old: Content
     new: Content
     in_place: str = ""
+    rights: Rights | None = None
 
     @property
     def is_link(self) -> bool:
@@ -125,7 +131,14 @@ def write_atomic(path: str, data: bytes | None, *, expected: bytes | None) -> No
 
 
 def prepare(
-    path: str, data: Content, *, expected: Content, tag: str, like: str = "", fault: Fault = no_fault
+    path: str,
+    data: Content,
+    *,
+    expected: Content,
+    tag: str,
+    like: str = "",
+    rights: Rights | None = None,
+    fault: Fault = no_fault,
 ) -> Pending:
     """Check that a file may be changed and write its new bytes beside it.
 
@@ -135,6 +148,7 @@ def prepare(
         expected: What must be there now, None if there must be nothing.
         tag: Part of the sibling's name; must be new for this folder.
         like: A file whose mode and owner a new file gets.
+        rights: What a new file gets instead, because it is one that was there before.
         fault: Called with ``staged`` when the new bytes are on the disk.
 
     Raises:
@@ -146,10 +160,11 @@ def prepare(
     in_place = ""
     try:
         with _folder(real) as at:
+            was = _rights(at, pending)
             if pending.is_link:
-                _stage_link(at, pending, like)
+                _stage_link(at, pending, rights or _rights_like(like))
             else:
-                in_place = _stage_file(at, pending, like)
+                in_place = _stage_file(at, pending, rights or _rights_like(like))
             if data is not None and not in_place:
                 fault("staged")
     except OSError as error:
@@ -158,10 +173,19 @@ def prepare(
     except BaseException:
         discard(pending)
         raise
-    return Pending(path, real, pending.sibling, expected, data, in_place)
+    return Pending(path, real, pending.sibling, expected, data, in_place, was)
 
 
-def _stage_file(at: int, pending: Pending, like: str) -> str:
+def _rights(at: int, pending: Pending) -> Rights | None:
+    """Those of the file that is there; None for a symlink and for nothing."""
+    try:
+        found = os.stat(_leaf(pending.real), dir_fd=at, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) if stat.S_ISREG(found.st_mode) else None
+
+
+def _stage_file(at: int, pending: Pending, rights: Rights | None) -> str:
     """Write the sibling, unless the file is written in place; why it is."""
     with _opened(at, pending.real) as old:
         _check(at, old, pending)
@@ -169,11 +193,11 @@ def _stage_file(at: int, pending: Pending, like: str) -> str:
             return ""
         in_place = _why_in_place(old, pending.real) if old is not None else ""
         if not in_place:
-            _write_sibling(at, pending, pending.new, old, like)
+            _write_sibling(at, pending, pending.new, old, rights)
         return in_place
 
 
-def _stage_link(at: int, pending: Pending, like: str) -> None:
+def _stage_link(at: int, pending: Pending, rights: Rights | None) -> None:
     """Make the sibling of a change between symlinks, files and nothing."""
     found = _content(at, pending, pending.real)
     if found != pending.old:
@@ -184,13 +208,12 @@ def _stage_link(at: int, pending: Pending, like: str) -> None:
     if os_path(pending.real) in _mount_points():
         raise ApplyError("it is a mount point, which no symlink can take the place of", where=pending.path)
     if isinstance(pending.new, bytes):
-        _write_sibling(at, pending, pending.new, None, like)
+        _write_sibling(at, pending, pending.new, None, rights)
     elif pending.new is not None:
         os.symlink(os_path(pending.new.target), _leaf(pending.sibling), dir_fd=at)
-        if like:
-            owner = os.stat(os_path(like))
+        if rights is not None:
             with contextlib.suppress(PermissionError):
-                os.chown(_leaf(pending.sibling), owner.st_uid, owner.st_gid, dir_fd=at, follow_symlinks=False)
+                os.chown(_leaf(pending.sibling), rights[1], rights[2], dir_fd=at, follow_symlinks=False)
 
 
 def commit(pending: Pending, fault: Fault = no_fault) -> None:
@@ -236,10 +259,11 @@ def put_back(pending: Pending, *, torn: bool = False) -> bool:
         raise ApplyError(
             _CHANGED, where=pending.path, help="it was left as it is; the old bytes are in the state folder"
         )
-    back = Pending(pending.path, pending.real, pending.sibling, now, pending.old, pending.in_place)
+    back = Pending(pending.path, pending.real, pending.sibling, now, pending.old, pending.in_place, pending.rights)
     if not back.in_place and (back.new is None or _held(pending, pending.sibling) != back.new):
         discard(pending)
-        back = prepare(pending.real, pending.old, expected=now, tag=pending.sibling.rpartition(".")[2])
+        tag = pending.sibling.rpartition(".")[2]
+        back = prepare(pending.real, pending.old, expected=now, tag=tag, rights=pending.rights)
     try:
         commit(back)
     except OSError as error:
@@ -368,7 +392,7 @@ def _mount_points() -> frozenset[bytes]:
     return frozenset(re.sub(rb"\\([0-7]{3})", lambda found: bytes((int(found[1], 8),)), field) for field in fields)
 
 
-def _write_sibling(at: int, pending: Pending, data: bytes, old: int | None, like: str) -> None:
+def _write_sibling(at: int, pending: Pending, data: bytes, old: int | None, rights: Rights | None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(_leaf(pending.sibling), flags, 0o600, dir_fd=at)
     try:
@@ -376,7 +400,7 @@ def _write_sibling(at: int, pending: Pending, data: bytes, old: int | None, like
         if old is not None:
             _copy_attributes(old, fd, pending.path)
         else:
-            _new_attributes(fd, like)
+            _new_attributes(fd, rights)
         os.fsync(fd)
     finally:
         os.close(fd)
@@ -414,12 +438,17 @@ def _xattrs(fd: int) -> dict[str, bytes]:
         return {}
 
 
-def _new_attributes(fd: int, like: str) -> None:
-    if like:
-        found = os.stat(os_path(like))
+def _new_attributes(fd: int, rights: Rights | None) -> None:
+    if rights is not None:
         with contextlib.suppress(PermissionError):
-            os.fchown(fd, found.st_uid, found.st_gid)
-    os.fchmod(fd, mode_of(like))
+            os.fchown(fd, rights[1], rights[2])
+    os.fchmod(fd, rights[0] if rights is not None else mode_of(""))
+
+
+def _rights_like(path: str) -> Rights | None:
+    """What a new file beside this one gets."""
+    found = os.stat(os_path(path)) if path else None
+    return (mode_of(path), found.st_uid, found.st_gid) if found is not None else None
 
 
 def mode_of(path: str) -> int:

@@ -119,7 +119,11 @@ def _connection(connection: Connection, style: Style) -> list[str]:
     lines += [f"  {style.paint('warning', 'not reached')}: {printable(tried)}" for tried in connection.tried]
     if connection.tls is not None:
         lines.append(style.paint("title", "TLS") + "  " + _tls(connection.tls, style))
+        lines.append(style.paint("dim", f"  {_CURL}"))
     return lines
+
+
+_CURL = "curl speaks HTTP/2 here if it can, and gets 426 or 400 from a site that is right: curl --http1.1"
 
 
 def timings_line(connection: Connection, style: Style) -> str:
