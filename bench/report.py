@@ -18,7 +18,7 @@ CAUSES = {
     "check": "each route for WebSockets is asked for by itself: of the time for a thousand servers its way through the "
     "model takes a fifth, the rules' look at it a quarter, nginx's verdict on every line a sixth, the report a tenth, "
     "reading a twentieth; the rest is the start. Servers that are written alike but for names would have to be judged "
-    "once for all. Counted in instructions (valgrind), the ratio at 1,000 servers is 1.02",
+    "once for all. Counted in instructions (valgrind), the ratio at 1,000 servers is 1.07",
     "memory": "what is remembered of each route: its blocks, and what becomes of a handshake there",
     "growth": "words and URLs that were read are remembered up to a number that a thousand servers fill, and more "
     "are read again",
