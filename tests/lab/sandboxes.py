@@ -135,6 +135,7 @@ http {
         location /missing { error_page 404 = @fallback; return 404; }
         location @fallback { proxy_pass http://127.0.0.1:5011; }
         location /denied { allow 10.0.0.0/8; deny all; proxy_pass http://127.0.0.1:5000; }
+        location = /slash { return 301 /slash/; proxy_pass http://127.0.0.1:5000; }
         location @never { proxy_pass http://127.0.0.1:5012; }
         location ~ (?=x)y { proxy_pass http://127.0.0.1:5013; }
         location /run-time { proxy_pass http://$http_x_backend; }

@@ -271,6 +271,7 @@ def test_the_corners_are_tried_or_it_is_said_why_not(
         "~ (?=x)y": "no path was found that its regular expression matches",
     }
     assert [found[name].websocket.status for name in ("= /secure", "/auth/", "/if", "/denied")] == [101, 101, 101, 403]
+    assert (found["= /slash"].websocket.status, found["= /slash"].websocket.verdict) == (301, SAME)
     assert found["/rate"].plain.verdict is OPEN
     assert exit_code(report) == 0
     text = as_text(report, PLAIN)
@@ -283,6 +284,25 @@ def test_what_speaks_another_protocol_is_said(one_nginx: NginxBinary, tmp_path: 
     report = tried(write(tmp_path, {"nginx.conf": conf}), one_nginx)
     assert rows(report)["~ \\.php$"].plain.reason == "fastcgi_pass speaks FastCGI, not HTTP/1"
     assert "1 not tried" in as_text(report, PLAIN)
+
+
+def test_what_takes_another_way_in_the_sandbox_proves_nothing(one_nginx: NginxBinary, tmp_path: Path) -> None:
+    conf = MINIMAL.format(
+        "location /page { error_page 502 @page; proxy_pass http://down$uri; }\n"
+        "location @page { proxy_pass http://10.0.0.3:9002; }"
+    ).replace("server {", "upstream down { server 10.0.0.1 down; } server {", 1)
+    found = rows(tried(write(tmp_path, {"nginx.conf": conf}), one_nginx))
+    assert found["@page"].plain.verdict is OPEN
+    assert found["@page"].plain.reason.startswith("in the sandbox it goes another way")
+
+
+def test_of_two_handlers_in_a_location_the_last_one_counts(one_nginx: NginxBinary, tmp_path: Path) -> None:
+    both = (
+        "location /a { proxy_pass http://b; fastcgi_pass c:1; } location /b { fastcgi_pass c:1; proxy_pass http://b; }"
+    )
+    found = rows(tried(write(tmp_path, {"nginx.conf": MINIMAL.format(both)}), one_nginx))
+    assert found["/a"].plain.reason == "fastcgi_pass speaks FastCGI, not HTTP/1"
+    assert found["/b"].plain.verdict is SAME
 
 
 def test_stream_is_left_out_and_said(one_nginx: NginxBinary, tmp_path: Path) -> None:
@@ -446,11 +466,15 @@ def _waiting(main: Path) -> Iterator[tuple[subprocess.Popen[str], Path, list[int
     root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root / 'src'}:{root}", "WS101_STATE": str(main.parent / "state")}
     command = [sys.executable, "-c", SCRIPT, str(main)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=root
+    )
     with process:
         try:
             assert process.stdout is not None
-            folder, *pids = process.stdout.readline().split()
+            first = process.stdout.readline()
+            assert first, process.communicate()
+            folder, *pids = first.split()
             yield process, Path(folder), [int(pid) for pid in pids]
         finally:
             process.kill()

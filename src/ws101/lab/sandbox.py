@@ -47,6 +47,7 @@ __all__ = ["Idle", "Report", "Tried", "Wishes", "try_configuration"]
 _ATTEMPTS = 3
 _SOCKET_ROOM = 90
 _REFUSED_FOR_RATE = (429, 503)
+_SUBREQUEST_FAILED = (500, 502, 504)
 _RATE_WAIT = 1.1
 _RATE_RETRIES = 2
 _CODE_MODULES = re.compile(r"lua|perl|njs|_js_|passenger|acme|mruby|php|wasm", re.IGNORECASE)
@@ -316,13 +317,12 @@ class _Sandbox:
         counted = any(d.step == "access" and d.chosen == "counted" for d in predicted.decisions)
         attempt = self._once(predicted, door)
         for _ in range(_RATE_RETRIES if counted else 0):
-            if attempt.verdict != Agreement.DIFFERS or attempt.status not in _REFUSED_FOR_RATE:
-                return attempt
+            if attempt.verdict is not Agreement.DIFFERS or attempt.status not in _REFUSED_FOR_RATE:
+                break
             time.sleep(_RATE_WAIT)
             attempt = self._once(predicted, door)
-        if counted and attempt.verdict == Agreement.DIFFERS and attempt.status in _REFUSED_FOR_RATE:
-            return replace(attempt, verdict=Agreement.OPEN, differences=(), reason="limit_req or limit_conn refused it")
-        return attempt
+        why = _assumed(predicted, attempt, counted=counted) if attempt.verdict is Agreement.DIFFERS else ""
+        return replace(attempt, verdict=Agreement.OPEN, differences=(), reason=why) if why else attempt
 
     def _once(self, predicted: Trace, door: Door) -> Attempt:
         arrival = predicted.arrival
@@ -373,6 +373,15 @@ class _Sandbox:
         arrival = question.websocket.arrival
         door = self._moved.door(question.group)
         return ask(door, arrival.request, sni=arrival.sni, context=self._client, keep=True).sock
+
+
+def _assumed(predicted: Trace, attempt: Attempt, *, counted: bool) -> str:
+    """What the model took for granted and the sandbox may not have given, if that tells an answer; else empty."""
+    if counted and attempt.status in _REFUSED_FOR_RATE:
+        return "limit_req or limit_conn refused it"
+    if predicted.subrequests and attempt.status in _SUBREQUEST_FAILED:
+        return "what auth_request or mirror asks is not answered here as it should be"
+    return ""
 
 
 def _unusable(predicted: Trace) -> str:

@@ -17,7 +17,7 @@ from typing import Self
 
 from ws101.errors import InputError, NetworkError
 from ws101.http1 import Request, decode_request
-from ws101.lab.backends import BAD_REQUEST, accept, plain
+from ws101.lab.backends import accept, plain
 from ws101.lab.ports import LOOPBACK
 from ws101.lab.wire import RequestCutter, is_opening_handshake, keeps_open
 from ws101.lazy import dataclass
@@ -165,7 +165,7 @@ class Recorders:
         try:
             request = decode_request(raw)
         except InputError:
-            return BAD_REQUEST, False
+            return plain(200, "OK", "ok"), False
         switches = _is_whole_handshake(request) and (port, request.target) not in self.plain
         answer = accept(request) if switches else plain(200, "OK", "ok")
         return answer, keeps_open(request, answer)

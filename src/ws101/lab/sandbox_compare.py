@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 
@@ -76,6 +77,9 @@ def compare(
     status, predicted = seen.status, expected_status(trace)
     if seen.problem:
         return Attempt(Agreement.DIFFERS, None, predicted, differences=(f"+ {seen.problem}",))
+    if _goes_elsewhere(trace, staged):
+        other = "in the sandbox it goes another way, because something could not be moved"
+        return Attempt(Agreement.OPEN, status, predicted, seen.tunnel, reason=other)
     if outcome.kind == "unknown":
         arrived = _restored(_mine(recorded, (), None), original)
         return Attempt(Agreement.OPEN, status, None, seen.tunnel, reason=_why(trace), recorded=arrived)
@@ -85,8 +89,18 @@ def compare(
     if arrived is not None and not trace.subrequests:
         lines = ("- no request to a backend", *_lines(arrived, "+ "))
         return Attempt(Agreement.DIFFERS, status, predicted, seen.tunnel, lines, recorded=arrived)
-    wrong = _wrong_answer(trace, seen, original)
+    if outcome.kind == "static" and status not in _MAY_BE_FILES:
+        return Attempt(Agreement.OPEN, status, None, seen.tunnel, reason="what is there on the disk tells the answer")
+    wrong = _wrong_answer(trace, staged, seen, original)
     return Attempt(Agreement.DIFFERS if wrong else Agreement.SAME, status, predicted, seen.tunnel, wrong)
+
+
+def _goes_elsewhere(trace: Trace, staged: Trace) -> bool:
+    """Whether the copy takes another way than the user's configuration: its prediction proves nothing then."""
+    mine, other = trace.outcome, staged.outcome
+    if mine.kind != other.kind or mine.forwarded is None or other.forwarded is None:
+        return mine.kind != other.kind
+    return mine.forwarded.handler.directive.line != other.forwarded.handler.directive.line
 
 
 def expected_status(trace: Trace) -> int | None:
@@ -101,18 +115,19 @@ def expected_status(trace: Trace) -> int | None:
     return 101 if forwarded.tunnel and asked else 200
 
 
-def _wrong_answer(trace: Trace, seen: Seen, original: Callable[[str], str]) -> tuple[str, ...]:
+def _wrong_answer(trace: Trace, staged: Trace, seen: Seen, original: Callable[[str], str]) -> tuple[str, ...]:
     """The lines of the answer that are not as predicted; nginx itself gave it."""
     outcome = trace.outcome
     if outcome.kind == "closed":
         return () if seen.response is None else ("- closed without an answer", f"+ {seen.status}")
     if outcome.kind == "static":
-        return () if seen.status in _MAY_BE_FILES else ("- an answer about a file", f"+ {seen.status or 'no answer'}")
+        return ()
     if outcome.status != seen.status:
         return (f"- {outcome.status}", f"+ {seen.status or 'no answer'}")
     location = seen.response.header("Location") if seen.response is not None else None
     shown = None if location is None else original(location)
-    if outcome.location in (shown, location) or trace.unknown:
+    moved = location is not None and location == staged.outcome.location
+    if outcome.location in (shown, location) or moved or trace.unknown:
         return ()
     return (f"- Location: {outcome.location}", f"+ Location: {shown}")
 
@@ -187,15 +202,15 @@ def _against(forwarded: Forwarded, arrived: Request) -> tuple[str, ...]:
 
 
 def _diff(predicted: Request, arrived: Request) -> tuple[str, ...]:
-    """The lines that differ, masked; none if the requests are equal byte for byte."""
-    if predicted.encode() == arrived.encode():
+    """The lines that differ, masked; none if the heads are equal byte for byte: bodies are what the client sent."""
+    if replace(predicted, body="").encode() == replace(arrived, body="").encode():
         return ()
     old, new = _lines(predicted, ""), _lines(arrived, "")
     found: list[str] = []
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag != "equal":
             found += [f"- {line}" for line in old[a:b]] + [f"+ {line}" for line in new[c:d]]
-    return tuple(found) or ("- another body", "+ than predicted")
+    return tuple(found) or ("- what is masked here", "+ is another value")
 
 
 def _lines(request: Request, start: str) -> tuple[str, ...]:

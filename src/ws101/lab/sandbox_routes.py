@@ -94,10 +94,6 @@ class _Server:
 
     def question(self, route: Route) -> Question:
         """The requests for a route, or why there are none."""
-        handler = route.handler
-        if handler is None or handler.name != "proxy_pass":
-            name = handler.name if handler is not None else "it"
-            return Question(route, reason=f"{name} speaks {_UNSPOKEN.get(name, 'another protocol')}, not HTTP/1")
         if self._entrance is None:
             return Question(route, reason="another server answers for each of its names")
         elsewhere = ""
@@ -106,7 +102,9 @@ class _Server:
             for method in _METHODS:
                 page = self._asked(route, target, method, upgrade=False)
                 if any(self._leads(route, found.outcome) for found in (handshake, page)):
-                    return Question(route, self._entrance[0], handshake, page)
+                    unspoken = _unspoken(handshake.outcome) or _unspoken(page.outcome)
+                    asked = Question(route, self._entrance[0], handshake, page)
+                    return Question(route, reason=unspoken) if unspoken else asked
             elsewhere = elsewhere or f"{target} {_ending(handshake.outcome)}"
         return Question(route, reason=self._why_not(route, elsewhere))
 
@@ -204,6 +202,15 @@ class _Server:
         return ("/", *(path for path, _ in zip(found, range(_MOST_PATHS), strict=False)))
 
 
+def _unspoken(outcome: Outcome) -> str:
+    """Why a backend cannot be stood in for: it is spoken to in another protocol; empty if it is HTTP/1."""
+    forwarded = outcome.forwarded
+    if forwarded is None or forwarded.faults != ("protocol",):
+        return ""
+    name = forwarded.handler.name
+    return f"{name} speaks {_UNSPOKEN.get(name, 'another protocol')}, not HTTP/1"
+
+
 def _is_internal(scope: Scope) -> bool:
     return effective(scope, "internal").origin is not None
 
@@ -259,6 +266,8 @@ def _ending(outcome: Outcome) -> str:
     """Where a request ends instead, for people."""
     if outcome.kind == "unknown":
         return "ends where only run time knows"
+    if outcome.kind == "closed":
+        return "is closed without an answer"
     where = outcome.scope.title if outcome.scope is not None else "nowhere"
     status = f" with {outcome.status}" if outcome.status is not None else ""
     return f"ends in {where}{status}"
