@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, Protocol, cast
 
 from ws101.lazy import dataclass
 from ws101.nginx.build import Build, Version
@@ -163,7 +163,8 @@ _REPEATED = frozenset(_REPEATED_NAMES.split(" "))
 """Directives that may stand twice in one block, or whose second one is refused for another reason (its values)."""
 
 
-class DirectiveRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class DirectiveRow:
     """One row of the table: a directive of one module.
 
     Args:
@@ -210,7 +211,8 @@ class Verdict:
     certain: bool = True
 
 
-class _Table(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Table:
     found: dict[str, list[dict[str, Any]]]
     first: Version
     last: Version

@@ -99,7 +99,8 @@ class Found:
         return tuple(_lost(self))
 
 
-class _Pattern(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Pattern:
     """A location's regular expression, or why it cannot be told what it matches."""
 
     scope: Scope

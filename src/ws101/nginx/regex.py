@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from ws101.lazy import dataclass, lazy_pattern
 
@@ -244,7 +244,8 @@ def _as_nginx_reads(found: re.Match[str], pattern: str) -> str:
     return rf"\x{digits:0>2}"
 
 
-class _Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Piece:
     """A translated part: can it match nothing, does it hold a choice, a group, may a quantifier follow."""
 
     text: str

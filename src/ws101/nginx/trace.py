@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
 
 from ws101.http1 import Request
+from ws101.lazy import dataclass
 from ws101.nginx.access import check_access, mirrored, run_subrequest
 from ws101.nginx.bodies import body_limit, kept_of_too_long
 from ws101.nginx.build import Build
@@ -159,7 +159,8 @@ def _title(server: Scope) -> str:
     return names[0] if names else "(no server_name)"
 
 
-class _Unspoken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Unspoken:
     """How a connection ends whose protocol the listener does not speak."""
 
     kind: str

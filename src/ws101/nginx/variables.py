@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
+from ws101.lazy import dataclass
 from ws101.nginx.builtins import BUILTINS, PREFIXES, RUN_TIME, is_cacheable
 from ws101.nginx.config import Config, Placed, Unknown
 from ws101.nginx.maps import GeoTable, MapTable, SplitClients, geo_tables, map_tables, split_tables
@@ -128,7 +128,8 @@ def variable(state: State, name: str) -> str | Unknown:
     return value
 
 
-class _Resolver(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Resolver:
     """How a variable is worked out, and whether nginx keeps the value for the rest of the request."""
 
     work_out: Callable[[State], str | Unknown | None]
