@@ -118,7 +118,7 @@ def _note(row: Tried) -> str:
         parts.append(f"meant for WebSockets, and no 101{f': {faults}' if faults else ''}")
     traces = [trace for trace in (row.question.websocket, row.question.plain) if trace is not None]
     tried = row.websocket.verdict is not Agreement.NOT_TRIED
-    if tried and all(trace.outcome.forwarded is None for trace in traces):
+    if tried and all(trace.outcome.forwarded is None and trace.outcome.kind != "unknown" for trace in traces):
         parts.append("no backend is asked: nginx itself answers")
     parts += dict.fromkeys(filter(None, (row.websocket.reason, row.plain.reason)))
     return "; ".join(parts)
