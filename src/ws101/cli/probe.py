@@ -107,7 +107,6 @@ def command(
     --conf what the configuration says is told at once, and compared with what is measured.
 
     \b
-    ws101 probe wss://example.com/ws
     ws101 probe ws://127.0.0.1:3000/ws --header 'Authorization: Bearer ...'
     ws101 probe wss://example.com/ws --idle --conf /etc/nginx
     ws101 probe wss://example.com/ws --many 200 --rate 20 --hold 60
@@ -119,30 +118,18 @@ def command(
     from ws101.probes.handshake import HandshakeOptions
 
     name, seconds = _chosen(measured, crowd)
-    if ping_every is not None and name != "idle":
-        raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
-    if (conf is not None or predict) and name != "idle":
-        raise UsageError("--conf and --predict go with --idle", help="leave them out, or add --idle")
-    if predict and output == "json":
-        raise UsageError("--predict is for people", help="ws101 explain URL --conf PATH --format json says the same")
+    _refuse_without_idle(name, ping_every, conf, output, predict=predict)
     endpoint, fields = sockets.parse_ws_url(url), parse_headers(headers)
     network = network_of(
         resolves=resolves, insecure=insecure, timeout=timeout, proxy=proxy, unix_socket=unix_socket,
         family=family or 0, ca_file=ca_file, client_cert=cert, client_key=key,
     )  # fmt: skip
     options = HandshakeOptions(
-        origin=latin1(origin) if origin else None,
-        subprotocols=tuple(map(latin1, subprotocols)),
-        extensions=latin1(extensions),
-        headers=fields,
-        version=f"HTTP/{http_version}",
-        connection=latin1(connection),
-        host=latin1(host) if host else None,
-        timeout=timeout,
-    )
-    prediction = _prediction(conf, endpoint, options) if predict or conf is not None else None
-    if prediction is not None and output != "json":
-        Console.of(sys.stdout if predict else sys.stderr, color).write(f"predicted: {prediction}")
+        origin=latin1(origin) if origin else None, subprotocols=tuple(map(latin1, subprotocols)),
+        extensions=latin1(extensions), headers=fields, version=f"HTTP/{http_version}", connection=latin1(connection),
+        host=latin1(host) if host else None, timeout=timeout,
+    )  # fmt: skip
+    prediction = _predicted(conf, endpoint, options, output, color, predict=predict)
     if predict:
         return 0
     if crowd is not None:
@@ -154,19 +141,41 @@ def command(
     else:
         options = replace(options, key=sockets.new_key())
         seen = _measured(name, seconds, endpoint, options, network=network, every=ping_every)
-        if prediction is not None:
-            from ws101.cli.predicting import compared
-
-            seen = compared(seen, prediction, seconds)
+        seen = _compared(seen, prediction, seconds)
     _report(endpoint.url, seen, name, output=output, color=color)
     return exit_code(seen)
 
 
-def _prediction(conf: str | None, endpoint: Endpoint, options: HandshakeOptions) -> Prediction:
+def _predicted(
+    conf: str | None, endpoint: Endpoint, options: HandshakeOptions, output: str, color: str, *, predict: bool
+) -> Prediction | None:
+    """What the configuration says of a silent tunnel, if that is asked for; for people it is told at once."""
+    if conf is None and not predict:
+        return None
     from ws101.cli.inputs import Inputs
     from ws101.cli.predicting import predict_idle
 
-    return predict_idle(Inputs(), conf, endpoint, options)
+    prediction = predict_idle(Inputs(), conf, endpoint, options)
+    if output != "json":
+        Console.of(sys.stdout if predict else sys.stderr, color).write(f"predicted: {prediction}")
+    return prediction
+
+
+def _compared(seen: Observation, prediction: Prediction | None, seconds: float) -> Observation:
+    if prediction is None:
+        return seen
+    from ws101.cli.predicting import compared
+
+    return compared(seen, prediction, seconds)
+
+
+def _refuse_without_idle(name: str, ping_every: float | None, conf: str | None, output: str, *, predict: bool) -> None:
+    if ping_every is not None and name != "idle":
+        raise UsageError("--ping-every goes with --idle", help="leave it out, or add --idle")
+    if (conf is not None or predict) and name != "idle":
+        raise UsageError("--conf and --predict go with --idle", help="leave them out, or add --idle")
+    if predict and output == "json":
+        raise UsageError("--predict is for people", help="ws101 explain URL --conf PATH --format json says the same")
 
 
 def _chosen(measured: Mapping[str, float | None], crowd: Wanted | None) -> tuple[str, float]:
