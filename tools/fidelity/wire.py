@@ -249,7 +249,8 @@ class Wire:
             return
         if inbound.switched:
             inbound.relayed = True
-            inbound.sock.send(TUNNELLED)
+            with contextlib.suppress(ConnectionError):
+                inbound.sock.send(TUNNELLED)
             return
         inbound.data += data
         if not inbound.answered and (speech.is_other(inbound.data) or _request_is_complete(inbound.data)):

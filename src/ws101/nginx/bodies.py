@@ -44,7 +44,7 @@ def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     """The body that goes upstream; None if a part of it is unknown.  Notes its length in the state."""
     received, body = state.received, state.arrival.request.body
     if state.is_subrequest and not state.has_body and plan.body is None:
-        state.body_length = received.content_length
+        state.body_length = state.read_length if received.chunked else received.content_length
         return ""
     if received.chunked and not state.discarded and (state.body_was_read or not _passes_as_it_comes(plan)):
         body = "".join(_chunks(body))
