@@ -223,6 +223,7 @@ def test_a_new_site_is_enabled_by_a_new_symlink_which_stays_one(running: Running
         ("sites-available/new", True),
     ]
     assert "new file mode 120000" in done.json["changed"][0]["diff"]
+    assert f"ws://127.0.0.1:{port}/new answers 200, before nothing, as is meant" in done.json["applied"]["reason"]
     assert links(running) == linked | {"new": target}
     assert (running.nginx.dir / "sites-available/new").read_text() == site
     with socket.create_connection(("127.0.0.1", port)):

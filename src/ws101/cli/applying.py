@@ -133,9 +133,8 @@ def progress(console: Console) -> OnMeasured:
         status = seen.status if seen.status is not None else "no answer"
         role = "good" if seen.works else "dim"
         where = printable(watched.endpoint.url)
-        console.write(
-            f"  {phase:<7} {console.style.paint(role, str(status))}  {where}  (a plain request: {seen.plain})"
-        )
+        page = f"  (a plain request: {seen.plain})" if seen.plain is not None else ""
+        console.write(f"  {phase:<7} {console.style.paint(role, str(status))}  {where}{page}")
 
     return show
 

@@ -32,6 +32,7 @@ __all__ = [
     "OnMeasured",
     "Watched",
     "answer_of",
+    "counted",
     "counterparts",
     "gone",
     "meant",
@@ -109,7 +110,7 @@ class LiveProof:
                     return Verdict(False, silent)
                 self.silent += [silent] if silent else []
             self.old[watched.endpoint.url] = self._measure("before", watched)
-        return Verdict(True, f"{len(self.watched)} routes measured", written_down(self.watched, self.old))
+        return Verdict(True, counted(len(self.watched)), written_down(self.watched, self.old))
 
     def _ask_backend(self, watched: Watched) -> str:
         """Send the predicted request straight to the backend; why that was not possible, or empty."""
@@ -212,6 +213,11 @@ def written_down(watched: Iterable[Watched], seen: Mapping[str, Measured]) -> tu
         for item in watched
         if item.endpoint.url in seen
     )
+
+
+def counted(routes: int) -> str:
+    """How many routes were measured."""
+    return f"{routes} route{'' if routes == 1 else 's'} measured"
 
 
 def answer_of(seen: Measured) -> str:
@@ -345,14 +351,22 @@ def _traced(config: Config, build: Build, endpoint: Endpoint) -> Trace:
 
 def reach(config: Config, build: Build, route: Route) -> Endpoint | None:
     """A URL that leads to a route; None where none can be told from its name."""
-    name = location_name(route.location) if route.location.kind == "location" else None
-    if name is None or name.modifier in ("~", "~*", "@") or not name.name.startswith("/"):
+    path = _path(route.location)
+    if not path:
         return None
     group = next((g for g in listeners(config, build).groups if route.server in g.servers and not g.unix), None)
     if group is None or group.port is None:
         return None
     host = _host(route.server) or (_address(group))
-    return Endpoint("wss" if group.ssl else "ws", host, group.port, name.name)
+    return Endpoint("wss" if group.ssl else "ws", host, group.port, path)
+
+
+def _path(scope: Scope) -> str:
+    """A path that may lead to a route; empty if none can be told from its name."""
+    if scope.kind == "server":
+        return "/"
+    name = location_name(scope) if scope.kind == "location" else None
+    return name.name if name and name.modifier not in ("~", "~*", "@") and name.name.startswith("/") else ""
 
 
 def _host(server: Scope) -> str:

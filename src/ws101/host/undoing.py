@@ -13,7 +13,7 @@ from typing import cast
 from ws101.host.dial import Network, Resolve
 from ws101.host.journal import Journal
 from ws101.host.outcome import Verdict
-from ws101.host.proof import Measured, OnMeasured, Watched, answer_of, measure, written_down
+from ws101.host.proof import Measured, OnMeasured, Watched, answer_of, counted, measure, written_down
 from ws101.lazy import dataclass
 from ws101.probes.endpoint import parse_ws_url
 from ws101.probes.handshake import ORDINARY, HandshakeOptions
@@ -44,7 +44,7 @@ class UndoProof:
     def before(self) -> Verdict:
         """Measure what is answered until the change is taken back."""
         self.old = self._measured("before")
-        return Verdict(True, f"{len(self.watched)} routes measured", written_down(self.watched, self.old))
+        return Verdict(True, counted(len(self.watched)), written_down(self.watched, self.old))
 
     def after(self) -> Verdict:
         """Compare with what was answered before the change."""
