@@ -39,8 +39,8 @@ format: setup
 
 live: setup
 	$(BIN)/python -m tools.live_causes --parts
-	WS101_LIVE=1 $(BIN)/python -m pytest -q tests/live $(PYTEST_ARGS)
 	$(BIN)/python -m tools.live_causes
+	WS101_LIVE=1 $(BIN)/python -m pytest -q tests/live $(PYTEST_ARGS)
 
 bench: setup
 	$(BIN)/python -m bench
