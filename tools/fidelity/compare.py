@@ -18,6 +18,7 @@ ASSUMED = (
     "whether there is ",
     "whether the password is right",
     "what the auth_request backend answers",
+    "what the mirror backend answers",
     "whether a load balancer in front sends the PROXY protocol",
 )
 """How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
@@ -47,7 +48,7 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
     if outcome.kind == "unknown":
         return []
     rest, found = _without_subrequests(trace, seen, places)
-    if not seen.answer and _switched_early(trace):
+    if not seen.tunnel and _switched_early(trace):
         return found
     if outcome.kind == "proxied":
         return found + _proxied(trace, outcome, seen, rest, places)

@@ -105,7 +105,10 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
 
 def _done(state: State, outcome: Outcome) -> Trace:
     for copied in state.copies:
-        run_subrequest(state, copied, _run)
+        sent = run_subrequest(state, copied, _run).forwarded
+        if sent is not None and sent.tunnel is not False:
+            mirror = effective(state.scope, "mirror").origin
+            state.wonder(Unknown("what the mirror backend answers: taken as no 101, which ends the connection", mirror))
     return Trace(state.arrival, tuple(state.steps), outcome, tuple(state.unknown), tuple(state.subrequests))
 
 
