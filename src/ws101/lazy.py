@@ -184,8 +184,10 @@ class _Fields:
     def __init__(self, plain: type) -> None:
         self.plain = plain
 
-    def __get__(self, _instance: object, _owner: type) -> object:
-        return _fields_of(self.plain)
+    def __get__(self, _instance: object, owner: type) -> object:
+        found = _fields_of(self.plain)
+        setattr(owner, "__dataclass_fields__", found)  # noqa: B010 (for the next who asks)
+        return found
 
 
 class _Pattern:

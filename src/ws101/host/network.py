@@ -110,7 +110,8 @@ def handshake(
     endpoint = parse_ws_url(url) if isinstance(url, str) else url
     if options.key == shaking.SAMPLE_KEY:
         options = replace(options, key=new_key())
-    seen = observe(shaking.handshake(endpoint, options), endpoint, network, shaking.build_request(endpoint, options))
+    request = shaking.build_request(endpoint, options)
+    seen = observe(shaking.knock(request, options), endpoint, network, request)
     assert seen.handshake is not None
     return seen, seen.handshake
 

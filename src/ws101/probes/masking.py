@@ -50,8 +50,12 @@ def mask(text: str, secrets: Iterable[str] = ()) -> str:
         text: Latin-1 text.
         secrets: Further values to be masked wherever they stand; those shorter than 6 characters are left alone.
     """
-    text = _LINE.sub(lambda m: m[1] + _mask_value(m[1].rstrip(": \t").lower(), m[2]), text)
-    text = _USERINFO.sub(rf"\1{MASK}@", _ARGUMENT.sub(rf"\1{MASK}", text))
+    if ":" in text:
+        text = _LINE.sub(lambda m: m[1] + _mask_value(m[1].rstrip(": \t").lower(), m[2]), text)
+    if "=" in text:
+        text = _ARGUMENT.sub(rf"\1{MASK}", text)
+    if "://" in text:
+        text = _USERINFO.sub(rf"\1{MASK}@", text)
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= 6:
             text = text.replace(secret, MASK)
