@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import drift, logs, many, model, parsing, peers
+from bench import drift, logs, many, model, parsing, peers, probing
 from bench.measure import ROOT, best, generate, run
 from bench.report import Goal, Report
 from ws101.host.binary import all_nginx
@@ -49,6 +49,7 @@ def main() -> int:
         logs.measure(report, folder, 100 if options.quick else 500)
     model.measure(report, 1000, options.rounds)
     many.measure(report, 3000, 5000, options.rounds)
+    probing.measure(report, max(7, options.rounds), 500)
     report.growth(options.servers)
     report.write(ROOT / "docs" / "benchmarks.md")
     print(report.text())

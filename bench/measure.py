@@ -34,10 +34,12 @@ class Cost(NamedTuple):
     output: str
 
 
-def run(command: Sequence[str], *, limit: float = 300.0) -> Cost:
+def run(command: Sequence[str], *, limit: float = 300.0, stdin: int = subprocess.DEVNULL) -> Cost:
     """Run a program to its end."""
     start = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=_environment())
+    child = subprocess.Popen(
+        command, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=ROOT, env=_environment()
+    )
     stopped = False
     assert child.stdout is not None
     os.set_blocking(child.stdout.fileno(), False)
