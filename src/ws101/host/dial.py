@@ -15,7 +15,7 @@ from dataclasses import replace
 from ws101.errors import InputError, NetworkError, UsageError
 from ws101.http1 import Request, ResponseReader
 from ws101.lazy import dataclass
-from ws101.probes.core import CertificateFacts, Connection, TlsFacts
+from ws101.probes.core import CertificateFacts, Connection, Timings, TlsFacts
 from ws101.probes.endpoint import Endpoint, parse_ws_url
 from ws101.probes.x509 import covers, read_certificate
 
@@ -150,7 +150,8 @@ class _Dialer:
     def __init__(self, endpoint: Endpoint, network: Network) -> None:
         self.endpoint, self.network = endpoint, network
         self.deadline = time.monotonic() + network.timeout
-        self.seen = Connection()
+        self._seen = Connection()
+        self._took: dict[str, float] = {}
         self.early = b""
         self._sock: socket.socket | None = None
         self._proxy = _proxy(network.proxy) if network.proxy else None
@@ -159,6 +160,11 @@ class _Dialer:
     def sock(self) -> socket.socket:
         assert self._sock is not None
         return self._sock
+
+    @property
+    def seen(self) -> Connection:
+        """What was seen so far, and how long each step took."""
+        return replace(self._seen, timings=Timings(**self._took))
 
     def close(self) -> None:
         if self._sock is not None:
@@ -174,8 +180,7 @@ class _Dialer:
         try:
             yield
         finally:
-            took = {step: time.monotonic() - begin}
-            self.seen = replace(self.seen, timings=replace(self.seen.timings, **took))
+            self._took[step] = time.monotonic() - begin
 
     def connect(self) -> None:
         if self.network.unix_socket:
@@ -188,7 +193,7 @@ class _Dialer:
         with self.timed("tcp"):
             self._sock, tried = _connect_any(addresses, self.deadline)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.seen = replace(self.seen, address=_show(self.sock.getpeername()), tried=tried)
+        self._seen = replace(self._seen, address=_show(self.sock.getpeername()), tried=tried)
         return None
 
     def _override(self, goal: Endpoint) -> list[_Address]:
@@ -200,7 +205,7 @@ class _Dialer:
     def _connect_unix(self, path: str) -> None:
         self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.left())
-        self.seen = replace(self.seen, address=f"unix:{path}")
+        self._seen = replace(self._seen, address=f"unix:{path}")
         try:
             with self.timed("tcp"):
                 self.sock.connect(path)
@@ -217,7 +222,7 @@ class _Dialer:
         headers = [("Host", f"{goal}:{self.endpoint.port}")]
         if proxy.authorization:
             headers.append(("Proxy-Authorization", proxy.authorization))
-        self.seen = replace(self.seen, proxy=f"{proxy.host}:{proxy.port}")
+        self._seen = replace(self._seen, proxy=f"{proxy.host}:{proxy.port}")
         reader = ResponseReader(method="CONNECT", limit=1024)
         try:
             self.sock.settimeout(self.left())
@@ -251,7 +256,7 @@ class _Dialer:
                 sock = context.wrap_socket(plain, server_hostname=name)
         except ssl.SSLCertVerificationError as error:
             facts = self._facts_anyway(name, _VERIFY.get(error.verify_code, error.verify_message))
-            self.seen = replace(self.seen, tls=facts)
+            self._seen = replace(self._seen, tls=facts)
             help = "renew or replace the certificate; to look past it: --insecure"
             raise NetworkError(_untrusted(facts, name), class_="certificate", help=help) from error
         except (OSError, ValueError) as error:
@@ -259,7 +264,7 @@ class _Dialer:
             message, help = _TLS_MESSAGES.get(class_, (f"TLS could not be agreed on: {_reason(error)}", ""))
             raise NetworkError(message, class_=class_, help=help) from error
         self._sock = sock
-        self.seen = replace(self.seen, tls=_facts(sock, name, None if self.network.insecure else True, ""))
+        self._seen = replace(self._seen, tls=_facts(sock, name, None if self.network.insecure else True, ""))
 
     def _facts_anyway(self, name: str, problem: str) -> TlsFacts:
         """Connect once more without verification, to show the certificate that was refused."""
