@@ -133,7 +133,7 @@ def measure(report: Report, rounds: int, number: int) -> None:
         if "wscat" not in words:
             report.note("NOT MEASURED: wscat cannot be installed")
         turns = [{name: cold(name, command) for name, command in words.items()} for _ in range(rounds)]
-        pairs = [{name: one(name, port, number) for name in CLIENTS} for _ in range(max(3, rounds // 2))]
+        pairs = [{name: one(name, port, number) for name in CLIENTS} for _ in range(max(5, rounds // 2))]
     best = {name: min((turn[name] for turn in turns), key=lambda cost: cost.cpu) for name in words}
     for name, cost in best.items():
         report.row("to the verdict", "cold start", name, cost.cpu, cost)
@@ -145,7 +145,8 @@ def measure(report: Report, rounds: int, number: int) -> None:
     for name in CLIENTS:
         clock, cpu = (statistics.median(pair[name][what] for pair in pairs) * 1e6 for what in ("clock", "cpu"))
         report.figure("a handshake", "loopback", name, f"{clock:,.0f} µs on the clock, {cpu:,.0f} µs of processor time")
-    ratio = statistics.median(pair["ws101"]["cpu"] / pair["websockets"]["cpu"] for pair in pairs)
+    spent = {name: statistics.median(pair[name]["cpu"] for pair in pairs) for name in CLIENTS}
+    ratio = spent["ws101"] / spent["websockets"]
     report.goals.append(Goal("probing: processor time of a handshake, ws101 / websockets", ratio, 1))
 
 
