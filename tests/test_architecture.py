@@ -85,6 +85,9 @@ TABLES = "nginx.directives"
 WRITER = "lazy"
 """The one module that runs source it has written: methods of records, made of the names of their fields."""
 
+LATE = {("nginx.regex", "pcre2")}
+"""Modules, and the optional library that each loads when it is needed: the start of the program would take longer."""
+
 THIRD_PARTY = {"nginx.regex": {"pcre2"}, "probes": {"websockets"}}
 """The core needs the standard library alone, but for nginx's own regex library where it is installed, and frames."""
 
@@ -224,7 +227,9 @@ def hidden_imports(modules: Modules) -> Iterator[str]:
             continue
         for function in module.functions:
             yield from (
-                f"{module.name}:{line}: import of {name} inside {function.name}()" for name, line in _imports(function)
+                f"{module.name}:{line}: import of {name} inside {function.name}()"
+                for name, line in _imports(function)
+                if (module.name, name) not in LATE
             )
 
 

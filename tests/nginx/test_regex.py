@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ws101.nginx.regex import ENGINES, Match, RegexError, Undecided, compile_regex
+from ws101.nginx.regex import Match, RegexError, Undecided, compile_regex, engines
 
-BOTH = pytest.mark.parametrize("engine", ENGINES)
-NEEDS_PCRE = pytest.mark.skipif("pcre2" not in ENGINES, reason="the pcre2 package is not installed")
+BOTH = pytest.mark.parametrize("engine", engines())
+NEEDS_PCRE = pytest.mark.skipif("pcre2" not in engines(), reason="the pcre2 package is not installed")
 
 CHARS = st.sampled_from([*"abAB1_/ .-\n\t\xe9\xc9~", r"\.", r"\/", r"\-", r"\x41", r"\t"])
 CLASSES = st.sampled_from(

@@ -6,7 +6,6 @@ Source: src/http/ngx_http_variables.c:ngx_http_core_variables and the modules' o
 
 from __future__ import annotations
 
-import base64
 import binascii
 import ipaddress
 from collections.abc import Callable
@@ -158,7 +157,7 @@ def _remote_user(state: State) -> Value:
     if not isinstance(value, str) or lower(value[:6]) != "basic ":
         return None
     try:
-        decoded = base64.b64decode(value[6:].lstrip(" "), validate=True).decode("latin-1")
+        decoded = binascii.a2b_base64(value[6:].lstrip(" "), strict_mode=True).decode("latin-1")
     except (binascii.Error, ValueError):
         return None
     return decoded.partition(":")[0] if ":" in decoded else None

@@ -12,26 +12,17 @@ Source: src/core/ngx_regex.c (ngx_regex_compile, ngx_regex_exec), src/http/ngx_h
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ws101.lazy import dataclass, lazy_pattern
 
-try:
-    import pcre2 as _pcre2
-except ImportError:  # an optional dependency
-    _pcre2 = None
-
-__all__ = ["ENGINES", "Match", "Regex", "RegexError", "Undecided", "compile_regex"]
-
-ENGINES: tuple[str, ...] = ("pcre2", "re") if _pcre2 is not None else ("re",)
-"""The engines that can be used here, the preferred one first."""
+__all__ = ["Match", "Regex", "RegexError", "Undecided", "compile_regex", "engines"]
 
 _MATCH_LIMIT = 1_000_000
 _LIMIT_VERB = f"(*LIMIT_MATCH={_MATCH_LIMIT})"
 _MAX_STEPS = 20_000_000
 _QUICK_STEPS = 100_000
-_DEFAULT = "both" if _pcre2 is not None else "re"
 _MAX_DEPTH = 50
 _MAX_COUNT = 100
 
@@ -165,10 +156,9 @@ class Regex:
             steps = self._ways * (len(subject) + 1) ** self._degree
             if steps <= _QUICK_STEPS or self.engine == "re":
                 return self._search_re(self._quick, subject, steps)
-        assert _pcre2 is not None
         try:
             found = self._compiled.search(subject.encode("latin-1"))
-        except _pcre2.LibraryError as error:
+        except _pcre2().LibraryError as error:
             raise Undecided(f'the search for "{self.pattern}" was given up: {error.msg}') from None
         if found is None:
             return None
@@ -186,22 +176,43 @@ class Regex:
         return Match(groups, tuple((name, groups[number]) for name, number in self._indexes))
 
 
-def compile_regex(pattern: str, *, caseless: bool = False, engine: str = _DEFAULT) -> Regex:
+def compile_regex(pattern: str, *, caseless: bool = False, engine: str | None = None) -> Regex:
     """Compile a pattern, or take it from the cache.
 
     Args:
         pattern: One latin-1 character is one byte.
         caseless: What ``~*`` says.
-        engine: One of ``ENGINES``; or ``both``: PCRE, but ``re`` where that means the same and is quick.
+        engine: One of ``engines()``; or ``both``: PCRE, but ``re`` where that means the same and is quick.  Without it
+            the best that can be had.
 
     Raises:
         RegexError: nginx would refuse it.
         Undecided: No engine here knows what it means.
     """
-    result = _compiled(pattern, caseless, engine)
+    result = _compiled(pattern, caseless, engine or _best())
     if isinstance(result, Regex):
         return result
     raise type(result)(str(result))
+
+
+@cache
+def _pcre2() -> Any:
+    """The package, or None: loaded with the first pattern, since a start takes long enough."""
+    try:
+        import pcre2  # noqa: PLC0415 (see LATE in tests/test_architecture.py)
+    except ImportError:  # an optional dependency
+        return None
+    return pcre2
+
+
+def engines() -> tuple[str, ...]:
+    """The engines that can be used here, the preferred one first."""
+    return ("pcre2", "re") if _pcre2() is not None else ("re",)
+
+
+@cache
+def _best() -> str:
+    return "both" if _pcre2() is not None else "re"
 
 
 @lru_cache(maxsize=20_000)
@@ -214,17 +225,17 @@ def _compiled(pattern: str, caseless: bool, engine: str) -> Regex | RegexError |
 
 
 def _compile_pcre2(pattern: str, caseless: bool) -> Any:
-    assert _pcre2 is not None
     if any(not _OLD_COUNT.fullmatch(found[1]) for found in _BRACES.finditer(pattern)):
         raise Undecided(f'a count in "{pattern}" is a quantifier for some versions of PCRE and text for others')
     plain = _ESCAPES.sub(lambda found: _as_nginx_reads(found, pattern), pattern)
-    flags = _pcre2.IGNORECASE if caseless else 0
+    library = _pcre2()
+    flags = library.IGNORECASE if caseless else 0
     try:
-        return _pcre2.compile((_LIMIT_VERB + plain).encode("latin-1"), flags, jit=False)
-    except _pcre2.PatternError as error:
+        return library.compile((_LIMIT_VERB + plain).encode("latin-1"), flags, jit=False)
+    except library.PatternError as error:
         what = error.msg.partition("; ")[2]
         raise RegexError.at(what, pattern, max(0, error.pos - len(_LIMIT_VERB))) from None
-    except _pcre2.LibraryError as error:
+    except library.LibraryError as error:
         raise Undecided(f'the pattern "{pattern}" could not be compiled: {error.msg}') from None
 
 
