@@ -5,8 +5,8 @@ The public names are resolved on first use (PEP 562), so ``import ws101`` costs 
     import ws101
 
     config = ws101.load("/etc/nginx/nginx.conf")
-    for finding in ws101.check(config):
-        print(finding.message)
+    for route in config.routes():
+        print(route.location.title)
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ws101.check import check
     from ws101.errors import Ws101Error
     from ws101.findings import Finding, Fix, Level, Safety
     from ws101.host.loading import load
@@ -45,7 +44,6 @@ _HOMES = {
     "Trace": "ws101.nginx.outcome",
     "Unknown": "ws101.nginx.config",
     "Ws101Error": "ws101.errors",
-    "check": "ws101.check",
     "forward": "ws101.nginx.trace",
     "load": "ws101.host.loading",
     "trace": "ws101.nginx.trace",
@@ -69,7 +67,6 @@ __all__ = [
     "Trace",
     "Unknown",
     "Ws101Error",
-    "check",
     "forward",
     "load",
     "trace",

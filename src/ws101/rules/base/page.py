@@ -16,7 +16,8 @@ say how it is to be read::
     # module: NAME    an nginx module it needs, as configure spells it: http_fastcgi
     # refused: TEXT   nginx's words, if it refuses Bad
 
-A Good example inherits the keys of its Bad example, and may name another url; several Good examples may follow one Bad example.
+A Good example inherits the keys of its Bad example, and may name another url; several Good examples may follow one Bad
+example.
 """
 
 from __future__ import annotations
