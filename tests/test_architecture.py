@@ -233,6 +233,14 @@ def hidden_imports(modules: Modules) -> Iterator[str]:
             )
 
 
+def slow_to_start(modules: Modules) -> Iterator[str]:
+    """Records with slots are those of ``lazy``: the standard decorator takes a millisecond a class at each start."""
+    for module in modules.values():
+        for name, line in module.imports:
+            if name == "dataclasses.dataclass" and "slots=True" in module.text:
+                yield f"{module.name}:{line}: dataclass comes from ws101.lazy"
+
+
 def undocumented(modules: Modules) -> Iterator[str]:
     """Every module has a docstring and, if it defines public names, an ``__all__`` whose names are documented in it."""
     for module in modules.values():
@@ -290,7 +298,7 @@ def too_long(modules: Modules) -> Iterator[str]:
 
 
 INVARIANTS: tuple[Callable[[Modules], Iterator[str]], ...] = (
-    *(wrong_direction, import_cycles, impurity, hidden_imports, undocumented, too_long),
+    *(wrong_direction, import_cycles, impurity, hidden_imports, slow_to_start, undocumented, too_long),
 )
 
 
@@ -357,6 +365,11 @@ SABOTAGE = [
     (impurity, {"rules.a": "def f():\n    return open('x')"}, "rules.a:2: the core must not call open()"),
     (hidden_imports, {"fix": "def f():\n    import re"}, "fix:2: import of re inside f()"),
     (hidden_imports, {"fix": "from . import text"}, "fix:1: relative import"),
+    (
+        slow_to_start,
+        {"fix": "from dataclasses import dataclass\n@dataclass(slots=True)\nclass A: pass"},
+        "fix:1: dataclass",
+    ),
     (undocumented, {"fix": "x = 1"}, "fix: no docstring"),
     (undocumented, {"fix": f"{DOC}__all__ = ['A']\nclass A: pass"}, "fix: A is in __all__ and not documented"),
     (undocumented, {"fix": f"{DOC}__all__ = ['A']\nA = 1"}, "fix: A is in __all__ and not documented"),

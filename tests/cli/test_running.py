@@ -45,6 +45,12 @@ def test_a_check_opens_no_door_to_the_network(tmp_path: Path) -> None:
     assert not loaded & {"ssl", "ws101.host.network", "ws101.host.dial"}
 
 
+def test_a_check_for_a_told_version_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(SITE)
+    loaded = modules_after("check", "nginx.conf", "--nginx-version", "1.26.3", cwd=tmp_path)
+    assert not loaded & {"subprocess", "shutil", "difflib", "pcre2", "ws101.host.binary", "ws101.host.recovery"}
+
+
 def test_help_imports_no_model() -> None:
     loaded = modules_after("--help")
     assert not {name for name in loaded if name.startswith(("ws101.nginx", "ws101.rules", "ws101.host"))}

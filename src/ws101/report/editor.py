@@ -6,15 +6,15 @@ encoding that was agreed on; CR LF, LF and a lone CR end a line there, whatever 
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from ws101.check import CheckReport
 from ws101.findings import Finding, Fix, Label, Safety
-from ws101.lazy import lazy_pattern
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Route, Scope
 from ws101.nginx.locations import location_name
@@ -50,7 +50,7 @@ class Range:
     end: Place
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Lines:
     """A file's text as an editor counts it.
 
