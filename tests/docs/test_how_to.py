@@ -73,6 +73,7 @@ class Desk:
     def __init__(self, folder: Path, site: Deployment) -> None:
         self.folder, self.site = folder, site
         nginx = site.root / "nginx"
+        _switch_sites(site)
         self.names = {
             "wss://example.com/ws": f"ws://127.0.0.1:{site.port}/ws",
             "ws://example.com/ws": f"ws://127.0.0.1:{site.port}/ws",
@@ -80,6 +81,7 @@ class Desk:
             "/etc/nginx": str(nginx),
             "/root/": f"{folder}/",
             "/usr/local/bin/ws101": "ws101",
+            " apply new": f" apply new --to {site.conf}",  # nginx runs more than once here
         }
         programs = folder / "bin"
         programs.mkdir()
@@ -126,6 +128,16 @@ AFTER_OPTIONS = """[ "$1" = compose ] && shift
 shift
 while [ "${1#-}" != "$1" ]; do shift; done
 shift"""
+
+
+def _switch_sites(site: Deployment) -> None:
+    """A site that is on and one that is off, beside the story's."""
+    available, enabled = (site.root / "nginx" / name for name in ("sites-available", "sites-enabled"))
+    for name in ("old", "chat"):
+        text = f"server {{ listen 127.0.0.1:{site.port}; server_name {name}.example.com; return 204; }}\n"
+        (available / name).write_text(text)
+    (enabled / "old").symlink_to("../sites-available/old")
+    site.nginx.reload()
 
 
 def _sockets_and_logs(folder: str, names: list[str]) -> list[str]:
