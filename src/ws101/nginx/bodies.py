@@ -43,9 +43,9 @@ def kept_of_too_long(state: State) -> int | None:
 def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     """The body that goes upstream; None if a part of it is unknown.  Notes its length in the state."""
     received, body = state.received, state.arrival.request.body
-    if state.is_subrequest and not state.has_body and plan.body is None:
+    if state.is_subrequest and not state.has_body:
         state.body_length = state.read_length if received.chunked else received.content_length
-        return ""
+        return "" if plan.body is None else _replaced(state, plan, unknown)
     if received.chunked and not state.discarded and (state.body_was_read or not _passes_as_it_comes(plan)):
         body = "".join(_chunks(body))
         state.read_length = len(body)
