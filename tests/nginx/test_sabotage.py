@@ -278,12 +278,12 @@ def _shortest_wildcard(self: Any, name: str) -> Any:
 
 
 def _never_cached(true: Any, seen: Any, name: str) -> Any:
-    seen.resolvers[name] = true(seen, name)._replace(keeps=False)
+    seen.resolvers[name] = replace(true(seen, name), keeps=False)
     return seen.resolvers[name]
 
 
 def _always_cached(true: Any, seen: Any, name: str) -> Any:
-    seen.resolvers[name] = true(seen, name)._replace(keeps=True)
+    seen.resolvers[name] = replace(true(seen, name), keeps=True)
     return seen.resolvers[name]
 
 

@@ -60,7 +60,8 @@ def _table(tallies: Sequence[Tally]) -> str:
         lines.append("| " + " | ".join(map(str, cells + more)) + " |")
     note = (
         "\n*Not all known* counts the pairs drawn without run-time constructs of which the model leaves anything open; "
-        "whether a file is there, and whether a password is right, it takes at the usual answer, as the harness does.\n"
+        "what it takes at the usual answer, which the harness gives, does not count: files, a password, the answers of "
+        "auth_request's and mirror's backends, the line of the PROXY protocol.\n"
     )
     return "\n".join(lines) + "\n" + note
 
