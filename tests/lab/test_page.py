@@ -77,6 +77,7 @@ def test_windows_on_different_backends_hear_each_other_and_see_the_same_figures(
         assert window.page.locator("#messages img").count() == 0
         assert window.console == []
         assert all(url.startswith((lab.page, "data:")) for url in window.asked)
+    for window in windows:
         window.page.context.close()
 
 
