@@ -52,7 +52,7 @@ def forwarded(state: State) -> Forwarded:
         Unanswerable: If where it goes hangs on something only run time knows.
     """
     cached = _caches(state)
-    plan = plan_of(state.scope, state.build, cached)
+    plan = plan_of(state.scope, state.handler.name, state.build, cached) if state.handler is not None else None
     if plan is None:
         raise BadGateway(500, "no upstream configuration", state.handler)
     if plan.handler.name != "proxy_pass":

@@ -15,7 +15,6 @@ from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import HeaderFate, Upstream
 from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
-from ws101.nginx.rewrite import own_handler
 from ws101.nginx.templates import Template, parse_template
 from ws101.nginx.tunnel import idle_timeout
 from ws101.nginx.upstreams import locate
@@ -105,37 +104,37 @@ class Plan:
     unknown: tuple[Unknown, ...]
 
 
-def governing_handler(scope: Scope) -> tuple[Placed, Scope] | None:
-    """The handler whose settings a scope has, and the scope it stands in.
+def governing_handler(scope: Scope, name: str) -> tuple[Placed, Scope] | None:
+    """Where a scope's settings of a handler such as ``proxy_pass`` come from, and the scope that stands in.
 
     An ``if`` and a ``limit_except`` inherit it from their location; a nested location does not.
     """
     for level in scope.outward:
-        found = own_handler(level)
-        if found is not None:
-            return found, level
+        if name in level.index:
+            return level.all(name)[0], level
         if level.kind not in ("if-in-location", "limit_except"):
             return None
     return None
 
 
-def plan_of(scope: Scope, build: Build, cached: bool) -> Plan | None:
-    """The plan of a scope; None if it forwards nothing.
+def plan_of(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None:
+    """The plan of a scope; None if that handler has no backend there, as after an ``if`` that brought it in.
 
     Args:
         scope: A location, or an ``if`` or ``limit_except`` in one.
+        name: The handler, for example ``proxy_pass``.
         build: The nginx.
         cached: Whether the answer may be kept, which keeps more of the client's fields back.
     """
-    key = ("plan", build, cached)
+    key = ("plan", name, build, cached)
     memo = scope.memo
     if key not in memo:
-        memo[key] = _compile(scope, build, cached)
+        memo[key] = _compile(scope, name, build, cached)
     return memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
-def _compile(scope: Scope, build: Build, cached: bool) -> Plan | None:
-    governing = governing_handler(scope)
+def _compile(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None:
+    governing = governing_handler(scope, name)
     if governing is None:
         return None
     handler, level = governing
