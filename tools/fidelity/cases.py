@@ -40,7 +40,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tools.fidelity.batch import Batch, Pair
-from tools.fidelity.compare import has_upgrade
+from tools.fidelity.compare import SUBREQUESTS, has_upgrade
 from tools.fidelity.sample import PROXY_LINE, Ask, Sample, lacking
 from tools.fidelity.speech import protocol_of
 from tools.fidelity.wire import Seen, Wire
@@ -56,7 +56,6 @@ FOLDER = Path(__file__).resolve().parents[2] / "tests" / "cases"
 MODEL_ONLY = ("1.30.4", "1.31.4")
 _SECTION = re.compile(r"(?m)^--- *(\w+)(.*)\n")
 _ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
-_SUBREQUESTS = "__SUB__"
 _PAGE = b"<hr><center>nginx"
 
 
@@ -202,8 +201,8 @@ def _real(pair: Pair, answer: Trace) -> str:
 def seen_as_text(pair: Pair, is_file: bool = False) -> str:
     """What a real nginx did, in the words of a case; what is no HTTP/1 counts as no answer."""
     seen = pair.seen
-    asked = "".join(_asked(item.data) for item in seen.upstream if item.name == _SUBREQUESTS)
-    rest = [item for item in seen.upstream if item.name != _SUBREQUESTS]
+    asked = "".join(_asked(item.data) for item in seen.upstream if item.name == SUBREQUESTS)
+    rest = [item for item in seen.upstream if item.name != SUBREQUESTS]
     if rest:
         name, raw, _ = rest[-1]
         protocol = protocol_of(raw)
@@ -262,7 +261,7 @@ def _spoken_to(name: str, protocol: str, got: str) -> str:
 
 
 def _asked(raw: bytes) -> str:
-    return f"\n\n{_SUBREQUESTS} is asked\n{_lines(raw)}"
+    return f"\n\n{SUBREQUESTS} is asked\n{_lines(raw)}"
 
 
 def _got(seen: Seen) -> str:

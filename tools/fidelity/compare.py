@@ -12,7 +12,7 @@ from ws101.nginx.inherit import effective_all
 from ws101.nginx.outcome import Arrival, Forwarded, Outcome, Peer, Trace
 from ws101.text import lower
 
-__all__ = ["ASSUMED", "Difference", "differences", "unknown_reasons"]
+__all__ = ["ASSUMED", "SUBREQUESTS", "Difference", "differences", "unknown_reasons"]
 
 ASSUMED = (
     "whether there is ",
@@ -23,6 +23,9 @@ ASSUMED = (
 )
 """How the reasons begin that name a file or a password: the model takes them at their usual answer, and so does the
 harness, which has no files, one password, lets every auth_request pass, and sends the PROXY protocol's line."""
+
+SUBREQUESTS = "__SUB__"
+"""The backend that the drawn locations for subrequests lead to."""
 
 _PAGE = b"<hr><center>nginx"
 _NO_BODY = (204, 304)
@@ -76,7 +79,16 @@ def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tu
         elif not _conflicts(forwarded):
             wanted = forwarded.request.encode() if forwarded.request else forwarded.headers
             found.append(Difference("subrequest", wanted, candidates or rest))
+    for asked in trace.subrequests:
+        if asked.outcome.kind == "unknown":
+            rest = _without_one(rest, SUBREQUESTS)
     return rest, found
+
+
+def _without_one(recorded: list[Recorded], name: str) -> list[Recorded]:
+    """What was recorded without the first that a backend got, if it got any."""
+    at = next((number for number, item in enumerate(recorded) if item.name == name), None)
+    return recorded if at is None else recorded[:at] + recorded[at + 1 :]
 
 
 def _conflicts(forwarded: Forwarded) -> bool:
