@@ -76,6 +76,13 @@ class Source:
         head = self.text[self._line_starts[line - 1] : offset]
         return Position(line, len(head.encode("latin-1").decode("utf-8", "replace")) + 1)
 
+    @property
+    def lines(self) -> int:
+        """The number of lines; a last one that is empty is none, the only one is."""
+        self.line(0)
+        starts = self._line_starts
+        return len(starts) - (len(starts) > 1 and starts[-1] == len(self.text))
+
     def line_text(self, line: int) -> str:
         """The text of a 1-based line without its line end, latin-1."""
         self.line(0)
@@ -138,6 +145,8 @@ def printable(text: str, *, limit: int | None = None) -> str:
     shown = text.encode("latin-1", "replace").decode("utf-8", "backslashreplace")
     if limit is not None and len(shown) > limit:
         shown = shown[: limit - 1] + "…"
+    if shown.isprintable():
+        return shown
     return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in shown)
 
 

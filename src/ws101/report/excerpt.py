@@ -84,6 +84,14 @@ def mask_config(text: str) -> str:
 
 def _cells(line: str) -> list[str]:
     """What each byte of a line shows: the first byte of a character carries it, the others nothing."""
+    cells = list(line) if line.isascii() and line.isprintable() else _decoded(line)
+    for start, end in _secret_ranges(line):
+        cells[start:end] = [MASK, *[""] * (end - start - 1)]
+    return cells
+
+
+def _decoded(line: str) -> list[str]:
+    """The cells of a line that is more than printable ASCII."""
     cells: list[str] = []
     data, at = line.encode("latin-1"), 0
     while at < len(data):
@@ -95,8 +103,6 @@ def _cells(line: str) -> list[str]:
         shown = printable(line[at : at + size]) if char != "\t" else _TAB
         cells += [shown, *[""] * (size - 1)]
         at += size
-    for start, end in _secret_ranges(line):
-        cells[start:end] = [MASK, *[""] * (end - start - 1)]
     return cells
 
 
@@ -131,11 +137,7 @@ def excerpt(
 def _last_line(sources: Mapping[str, Source], mark: Mark, context: int) -> int:
     """The last line that is shown for a mark."""
     source = sources.get(mark.span.path)
-    return min(source.line(mark.span.start) + context, _line_count(source)) if source else 1
-
-
-def _line_count(source: Source) -> int:
-    return source.text.count("\n") + (0 if source.text.endswith("\n") else 1)
+    return min(source.line(mark.span.start) + context, source.lines) if source else 1
 
 
 def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, context: int) -> list[str]:
@@ -143,7 +145,7 @@ def _body(source: Source, marks: Sequence[Mark], style: Style, gutter: int, cont
     by_line: dict[int, list[Mark]] = {}
     for mark in marks:
         by_line.setdefault(source.line(mark.span.start), []).append(mark)
-    last = _line_count(source)
+    last = source.lines
     wanted = sorted({n for line in by_line for n in range(line - context, line + context + 1) if 1 <= n <= last})
     lines, previous = [], 0
     for number in wanted:
