@@ -44,7 +44,7 @@ def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     """The body that goes upstream; None if a part of it is unknown.  Notes its length in the state."""
     received, body = state.received, state.arrival.request.body
     if state.is_subrequest and not state.has_body:
-        state.body_length = state.read_length if received.chunked else received.content_length
+        state.body_length = _counted(state)
         return "" if plan.body is None else _replaced(state, plan, unknown)
     if received.chunked and not state.discarded and (state.body_was_read or not _passes_as_it_comes(plan)):
         body = "".join(_chunks(body))
@@ -52,14 +52,21 @@ def body_of(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
     if plan.body is not None:
         return _replaced(state, plan, unknown)
     if state.discarded:
-        counted = received.chunked or received.content_length is not None
-        state.body_length = (state.read_length or 0) if counted else None
+        state.body_length = _counted(state)
         return ""
     if received.chunked and state.read_length is None:
         state.body_length = Unknown("how much of a chunked body has arrived when it is passed on unbuffered")
         return None
-    state.body_length = state.read_length if received.chunked else received.content_length
+    state.body_length = _counted(state)
     return body[: state.body_length or 0] if plan.passes_body else ""
+
+
+def _counted(state: State) -> int | None:
+    """How many bytes nginx counts of the client's body; None if it has none, or has not read its chunks."""
+    received = state.received
+    if state.discarded:
+        return (state.read_length or 0) if received.chunked or received.content_length is not None else None
+    return state.read_length if received.chunked else received.content_length
 
 
 def _replaced(state: State, plan: Plan, unknown: list[Unknown]) -> str | None:
