@@ -77,7 +77,8 @@ def _first(name: str, write: _Write, defaults: _Defaults, find: Callable[[], Any
 
 
 def _init(made: Any, defaults: _Defaults) -> FunctionType:
-    """It sets through the slots, past ``__setattr__``: that is faster than what the standard library writes."""
+    """Of a frozen class it sets through the slots, past ``__setattr__``; else it assigns, which costs a quarter."""
+    frozen = made.__setattr__ is _refuse
     parameters, lines, given = ["self"], [], []
     names: dict[str, Any] = {"MISSING": dataclasses.MISSING}
     for at, name in enumerate(made.__slots__):
@@ -85,14 +86,14 @@ def _init(made: Any, defaults: _Defaults) -> FunctionType:
         factory, default = field.default_factory, field.default
         names |= {f"set{at}": getattr(made, name).__set__, f"make{at}": factory, f"default{at}": default}
         fresh = factory is not dataclasses.MISSING
+        value = f"make{at}()" if fresh else f"default{at}"
         if field.init:
             parameters.append(f"f{at}")
-            lines.append(
-                f" set{at}(self, make{at}() if f{at} is MISSING else f{at})" if fresh else f" set{at}(self, f{at})"
-            )
+            value = f"{value} if f{at} is MISSING else f{at}" if fresh else f"f{at}"
             given += [default] if fresh or default is not dataclasses.MISSING else []
-        elif fresh or default is not dataclasses.MISSING:  # otherwise ``__post_init__`` sets it
-            lines.append(f" set{at}(self, make{at}())" if fresh else f" set{at}(self, default{at})")
+        elif not fresh and default is dataclasses.MISSING:
+            continue  # ``__post_init__`` sets it
+        lines.append(f" set{at}(self, {value})" if frozen else f" self.f{at} = {value}")
     lines += [" self.__post_init__()"] if hasattr(made, "__post_init__") else [" pass"]
     source = "\n".join([f"def __init__({', '.join(parameters)}):", *lines])
     return _written(source, made.__slots__, names, tuple(given))
