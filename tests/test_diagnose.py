@@ -427,3 +427,51 @@ def test_backends_that_refuse_each_in_its_way_do_not_contradict_the_prediction()
     for prediction, agreed in ((BARE, False), (several, None)):
         known = facts(answered(application(505)), prediction, replay=answered(application(400)))
         assert beyond.agrees(known) is agreed
+
+
+# tunnels that ended together
+
+
+def dropped(certain: bool | None, main_lines: str = "") -> tuple[RootCause, ...]:
+    text = (
+        f"{main_lines} http {{ server {{ listen 80; location /ws {{ proxy_pass http://127.0.0.1:3000; {GOOD} }} }} }}"
+    )
+    found = trace(
+        Config(MemoryFiles({"nginx.conf": text.encode()}), "nginx.conf"), Arrival(SENT, 80), Build((1, 22, 1))
+    )
+    clue = Clue("reload-drops-connections", "", "9 tunnels of different age ended at noon", "/a.log", certain=certain)
+    known = diagnose(replace(facts(opened(), found), clues=(clue,)))
+    return tuple(one for one in known.root_causes if one.rule.endswith(("-drops", "-drops-connections")))
+
+
+LIMIT = "worker_shutdown_timeout 10s;"
+
+
+@pytest.mark.parametrize(
+    ("certain", "main_lines", "expected"),
+    [
+        (True, LIMIT, [("reload-drops-connections", "proven", Level.WARNING, ("logs",))]),
+        (None, LIMIT, [("reload-drops-connections", "proven", Level.WARNING, ())]),
+        (
+            False,
+            LIMIT,
+            [
+                ("reload-drops-connections", "proven", Level.NOTE, ()),
+                ("backend-restart-drops", "possible", Level.NOTE, ("logs",)),
+            ],
+        ),
+        (False, "", [("backend-restart-drops", "possible", Level.NOTE, ("logs",))]),
+    ],
+)
+def test_tunnels_that_ended_together_are_a_reloads_only_where_one_can_end_them(
+    certain: bool | None, main_lines: str, expected: list[object]
+) -> None:
+    found = dropped(certain, main_lines)
+    assert [(one.rule, one.confidence, one.level, one.decided_by) for one in found] == expected
+
+
+def test_what_the_logs_do_not_tell_of_a_worker_is_said() -> None:
+    (cause,) = dropped(None, LIMIT)
+    assert cause.evidence[-1] == "whether a worker ended them, an error log at the level notice would tell"
+    (cause,) = dropped(False)
+    assert "worker_shutdown_timeout is not set" in cause.evidence[-1]

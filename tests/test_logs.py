@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ws101.lab.nginx import ACCESS_FORMAT
-from ws101.logs import COMBINED, SIGNATURES, AccessEntry, bursts, clues_in, cut_tunnels, read_access, read_errors
+from ws101.logs import COMBINED, SIGNATURES, AccessEntry, Tally, bursts, clues_in, cut_tunnels, read_access, read_errors
 
 CONTEXT = 'client: 127.0.0.1, server: x, request: "GET /ws HTTP/1.1", upstream: "{}", host: "x"'
 BACKEND = CONTEXT.format("http://10.0.0.5:3000/ws")
@@ -130,7 +130,9 @@ def test_a_line_of_many_megabytes_costs_no_time() -> None:
 def test_the_combined_format_is_read() -> None:
     line = '10.0.0.1 - - [31/Jan/2026:12:00:00 +0000] "GET /ws?a=1 HTTP/1.1" 101 57 "-" "Mozilla/5.0 (X11)"'
     (entry,) = read_access(line, COMBINED)
-    assert entry == AccessEntry(101, None, "/ws?a=1", "", "31/Jan/2026:12:00:00 +0000")
+    ended = "31/Jan/2026:12:00:00 +0000"
+    assert entry == AccessEntry(101, None, "/ws?a=1", "", ended, "10.0.0.1", "Mozilla/5.0 (X11)")
+    assert not entry.ours
 
 
 def test_a_format_of_ones_own_is_read() -> None:
@@ -147,8 +149,8 @@ def test_lines_of_another_format_are_passed_over() -> None:
     assert list(read_access("nothing of that kind\n\n101", COMBINED)) == []
 
 
-def entry(seconds: float, *, status: int = 101, target: str = "/ws", ended: str = "") -> AccessEntry:
-    return AccessEntry(status, seconds, target, "", ended)
+def entry(seconds: float, *, status: int = 101, target: str = "/ws", ended: str = "", agent: str = "") -> AccessEntry:
+    return AccessEntry(status, seconds, target, "", ended, "", agent)
 
 
 def test_tunnels_that_end_at_the_timeout_were_cut() -> None:
@@ -171,3 +173,16 @@ def test_tunnels_of_different_age_that_end_together_are_a_burst() -> None:
 
 def test_tunnels_of_one_age_that_end_together_timed_out_each_by_itself() -> None:
     assert bursts([entry(60.0, ended="1700000000.1")] * 5) == ()
+
+
+@pytest.mark.parametrize(("agent", "ours"), [("ws101", True), ("ws101/1.2", True), ("ws1010", False), ("", False)])
+def test_the_tunnels_of_ws101_itself_tell_nothing_of_users(agent: str, ours: bool) -> None:
+    many = [entry(60.0 + n / 5, ended="1700000000.123", agent=agent) for n in range(4)]
+    assert bursts(many) == (() if ours else (tuple(many),))
+    assert len(cut_tunnels(many, 60.0)) == (0 if ours else 4)
+    tally = Tally()
+    for one in many:
+        tally.add_access(one)
+    assert (tally.own, tally.tunnels) == ((4, 0) if ours else (0, 4))
+    assert tally.statuses == {("/ws", 101): 4}
+    assert bool(tally.clusters()) is not ours

@@ -19,7 +19,7 @@ PILE = [{"seconds": int, "number": int}]
 LOGS = {
     "schema": "ws101/logs/1", "files": [{"file": str, "problem": maybe(str)}], "lines": int, "unread": int,
     "paths": [{"path": str, "statuses": dict}],
-    "tunnels": {"ended": int, "untimed": int, "ages": PILE, "clusters": PILE},
+    "tunnels": {"ended": int, "untimed": int, "own": int, "ages": PILE, "clusters": PILE},
     "errors": [{"rule": str, "number": int, "message": str, "first": str, "last": str}],
     "refused": {"number": int, "last": maybe(str)},
 }  # fmt: skip
@@ -34,10 +34,27 @@ def test_a_table_a_histogram_and_what_the_error_log_tells(tmp_path: Path) -> Non
     assert "/ws   10" in done.out
     assert "9 ended 60 s after they began, as at a timeout (nginx's default proxy_read_timeout" in done.out
     assert "worker-connections" in done.out
-    assert "refused 1 starts or reloads" in done.out
+    assert "refused 1 start or reload, last" in done.out
     as_json = ws101("logs", str(access), str(error), "--log-format", TIMED, "--format", "json").json
     assert mismatches({**as_json, "paths": []}, LOGS) == []
     assert as_json["tunnels"]["clusters"] == [{"seconds": 60, "number": 9}]
+
+
+def test_the_programs_own_tunnels_are_left_out_and_that_is_said(tmp_path: Path) -> None:
+    form = TIMED + ' "$http_user_agent"'
+    own = "".join(timed(101, 20.0).rstrip("\n") + ' "ws101"\n' for _ in range(30))
+    (tmp_path / "access.log").write_text(own)
+    done = ws101("logs", str(tmp_path / "access.log"), "--log-format", form)
+    assert "No tunnel of a user's ended" in done.out
+    assert "30 of ws101 itself, by its User-Agent, tell nothing of users and are left out" in done.out
+    assert "as at a timeout" not in done.out
+    other = timed(101, 7.0).rstrip("\n") + ' "Mozilla"\n'
+    (tmp_path / "access.log").write_text(own + other)
+    done = ws101("logs", str(tmp_path / "access.log"), "--log-format", form)
+    assert "How long 1 tunnel lived" in done.out
+    assert "30 more of ws101 itself" in done.out
+    as_json = ws101("logs", str(tmp_path / "access.log"), "--log-format", form, "--format", "json").json
+    assert (as_json["tunnels"]["ended"], as_json["tunnels"]["own"]) == (1, 30)
 
 
 def test_a_pipe_and_escapes_in_a_log() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ws101.diagnose.base import Facts, RootCause, blame
 from ws101.findings import Level
+from ws101.logs import Clue
 from ws101.nginx.directives import parse_time
 from ws101.probes.core import Observation
 from ws101.text import Span
@@ -195,27 +196,75 @@ def cut_in_logs(facts: Facts) -> RootCause | None:
 
 
 def reloads(facts: Facts) -> RootCause | None:
-    """Tunnels end together when nginx is reloaded: worker_shutdown_timeout, or restarts."""
+    """Old workers end their tunnels some time after a reload: worker_shutdown_timeout."""
     clue = facts.clue("reload-drops-connections")
     scope = facts.predicted.outcome.scope if facts.predicted else None
     limit = scope.config.main.first("worker_shutdown_timeout") if scope is not None else None
-    if clue is None and limit is None:
+    if limit is None or (clue is not None and clue.certain is False):
+        clue = None  # not the end of a worker: see `ended_together`
+    if limit is None:
         return None
-    milliseconds = parse_time(limit.args[0]) if limit is not None and limit.args else None
-    after = f"{milliseconds / 1000:g} s after each reload" if milliseconds is not None else "at once"
+    milliseconds = parse_time(limit.args[0]) if limit.args else None
+    after = f"{milliseconds / 1000:g} s after each reload" if milliseconds is not None else "after each reload"
     leaving = facts.around.leaving
     return blame(
         "reload-drops-connections",
-        "likely" if clue else "proven",
-        f"tunnels are dropped {after}" + ("" if limit is not None else ": a restart in place of a reload, or a crash"),
-        f"{clue.path}: {clue.line}" if clue else "",
+        "proven",
+        f"tunnels are dropped {after}",
+        *_seen_together(clue),
         f"{leaving} old workers still hold tunnels" if leaving else "",
-        help="a longer worker_shutdown_timeout or none, reload and not restart, and clients that reconnect with jitter",
-        by=("logs",) if clue else (),
-        span=limit.span if limit is not None else None,
+        help="a longer worker_shutdown_timeout or none, and clients that reconnect with jitter",
+        by=("logs",) if clue and clue.certain else (),
+        span=limit.span,
         level=Level.WARNING if clue else Level.NOTE,
     )
 
 
-CAUSES = (idle_cut, idle_closed, vanished, no_heartbeat, slow_heartbeat, frozen_peer, cut_in_logs, reloads)
+def _seen_together(clue: Clue | None) -> tuple[str, ...]:
+    """What the access log shows, and how sure it is that a worker's end was the reason."""
+    if clue is None:
+        return ()
+    if clue.certain:
+        told = "so long before, the error log has a worker that was told to go"
+    else:
+        told = "whether a worker ended them, an error log at the level notice would tell"
+    return f"{clue.path}: {clue.line}", told
+
+
+def ended_together(facts: Facts) -> RootCause | None:
+    """Tunnels ended together, and no worker of this nginx ended them: what stands behind it, or in front, did."""
+    clue = facts.clue("reload-drops-connections")
+    scope = facts.predicted.outcome.scope if facts.predicted else None
+    limit = scope.config.main.first("worker_shutdown_timeout") if scope is not None else None
+    if clue is None or (limit is not None and clue.certain is not False):
+        return None
+    if limit is not None:
+        why = "no worker was told to go so long before, as the error log shows"
+    elif scope is not None:
+        why = "a reload leaves tunnels alone here: worker_shutdown_timeout is not set"
+    else:
+        why = "a reload does that only with worker_shutdown_timeout, and the configuration is not at hand"
+    return blame(
+        "backend-restart-drops",
+        "possible",
+        "tunnels ended together, as when the backend, or what stands in front of nginx, is restarted",
+        f"{clue.path}: {clue.line}",
+        why,
+        help="compare the time with the restarts of the application; clients should reconnect after a random delay",
+        by=("logs",),
+        level=Level.NOTE,
+    )
+
+
+CAUSES = (
+    idle_cut,
+    idle_closed,
+    vanished,
+    no_heartbeat,
+    slow_heartbeat,
+    frozen_peer,
+    cut_in_logs,
+    reloads,
+    ended_together,
+)
 """Those that were measured first."""

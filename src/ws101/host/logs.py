@@ -13,16 +13,19 @@ import posixpath
 import stat
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
 from ws101.host.process import LogMark
+from ws101.host.together import largest_together
 from ws101.lazy import dataclass
-from ws101.logs import COMBINED, Clue, bursts, clues_in, cut_tunnels, read_access
+from ws101.logs import COMBINED, AccessEntry, Clue, clues_in, cut_tunnels, read_access
 from ws101.nginx.config import Config, Scope, Unknown
+from ws101.nginx.directives import parse_time
 from ws101.nginx.inherit import effective_all
 
-__all__ = ["Choice", "Log", "Logs", "choose", "formats_of", "named_logs", "read_tail"]
+__all__ = ["Choice", "Log", "Logs", "choose", "formats_of", "named_logs", "read_tail", "shutdown_timeout"]
 
 TAIL = 256 * 1024
 """How much of a log from before the diagnosis is looked at, in bytes."""
@@ -154,23 +157,42 @@ class Logs:
 
     Args:
         choose: Gives the logs, once it is known which scope answers.
+        workers: The error logs in which workers say that they go; those that ``choose`` gives are among them.
+        shutdown: ``worker_shutdown_timeout`` in seconds; None if it is not set.
     """
 
-    def __init__(self, choose: Callable[[Scope | None], Iterable[Log]]) -> None:
+    def __init__(
+        self,
+        choose: Callable[[Scope | None], Iterable[Log]],
+        *,
+        workers: Iterable[Log] = (),
+        shutdown: float | None = None,
+    ) -> None:
         self._choose = choose
+        self._workers, self._shutdown = tuple(workers), shutdown
         self._marked: list[tuple[Log, LogMark]] = []
         self._unreadable: list[str] = []
 
     @classmethod
-    def of(cls, logs: Iterable[Log]) -> Logs:
-        """These logs."""
+    def of(cls, logs: Iterable[Log], *, shutdown: float | None = None) -> Logs:
+        """These logs.
+
+        Args:
+            logs: The logs.
+            shutdown: ``worker_shutdown_timeout`` in seconds; None if it is not set.
+        """
         kept = tuple(logs)
-        return cls(lambda _: kept)
+        return cls(lambda _: kept, shutdown=shutdown)
 
     @classmethod
     def of_configuration(cls, config: Config, *, prefix: str = "", default: str = "") -> Logs:
         """Those that a configuration names: see `named_logs`."""
-        return cls(lambda scope: named_logs(config, scope, prefix=prefix, default=default))
+        workers = named_logs(config, config.main, prefix=prefix, default=default)
+        return cls(
+            lambda scope: named_logs(config, scope, prefix=prefix, default=default),
+            workers=workers,
+            shutdown=shutdown_timeout(config),
+        )
 
     def mark(self, scope: Scope | None) -> None:
         """Remember where the logs end now.
@@ -203,12 +225,25 @@ class Logs:
                 continue
             tail = read_tail(mark.path, mark.size)
             if log.form:
-                old += _of_access(log, tail, target, timeout)
+                entries = _entries(log, tail)
+                old += _cut(log, entries, target, timeout)
+                old += self._together(log, entries)
             else:
                 fresh += clues_in(mark.since(FRESH), log.path, target=target)
                 old += clues_in(tail, log.path, target=target, fresh=False)
         known = {clue.rule for clue in fresh}
         return (*fresh, *(clue for clue in old if clue.rule not in known))
+
+    def _together(self, log: Log, entries: tuple[AccessEntry, ...]) -> list[Clue]:
+        """The tunnels that ended together, and what the error logs say of the workers at that time."""
+        paths = {one.path for one, _ in self._marked if not one.form} | {one.path for one in self._workers}
+        texts = [read_tail(path, _size(path)) for path in sorted(paths) if self._readable(path)]
+        found = largest_together(entries, texts, self._shutdown)
+        if found is None:
+            return []
+        line = f"{len(found.entries)} tunnels of different age ended at {found.entries[0].ended}"
+        clue = Clue("reload-drops-connections", "tunnels end together", line, log.path, fresh=False)
+        return [replace(clue, certain=found.certain)]
 
     def _readable(self, path: str) -> bool:
         try:
@@ -224,19 +259,30 @@ class Logs:
             return False
 
 
-def _of_access(log: Log, text: str, target: str, timeout: float | None) -> list[Clue]:
-    entries = max((tuple(read_access(text, form)) for form in (log.form, *log.other_forms)), key=len)
-    found = []
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return 0
+
+
+def _entries(log: Log, text: str) -> tuple[AccessEntry, ...]:
+    return max((tuple(read_access(text, form)) for form in (log.form, *log.other_forms)), key=len)
+
+
+def _cut(log: Log, entries: tuple[AccessEntry, ...], target: str, timeout: float | None) -> list[Clue]:
     cut = cut_tunnels(entries, timeout, target) if timeout is not None else ()
-    if len(cut) > 1:
-        line = f"{len(cut)} tunnels ended {cut[-1].seconds:g} s after they began, with status 101"
-        found.append(Clue("read-timeout", "tunnels end at the idle timeout", line, log.path, fresh=False))
-    together = bursts(entries)
-    if together:
-        largest = max(together, key=len)
-        line = f"{len(largest)} tunnels of different age ended at {largest[0].ended}"
-        found.append(Clue("reload-drops-connections", "tunnels end together", line, log.path, fresh=False))
-    return found
+    if len(cut) < 2:
+        return []
+    line = f"{len(cut)} tunnels ended {cut[-1].seconds:g} s after they began, with status 101"
+    return [Clue("read-timeout", "tunnels end at the idle timeout", line, log.path, fresh=False)]
+
+
+def shutdown_timeout(config: Config) -> float | None:
+    """``worker_shutdown_timeout`` in seconds; None if it is not set, or is none."""
+    placed = config.main.first("worker_shutdown_timeout")
+    milliseconds = parse_time(placed.args[0]) if placed is not None and placed.args else None
+    return milliseconds / 1000 if milliseconds is not None else None
 
 
 def read_tail(path: str, end: int, limit: int = TAIL) -> str:

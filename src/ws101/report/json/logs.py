@@ -29,6 +29,7 @@ def logs(tally: Tally, files: tuple[tuple[str, str], ...]) -> Json:
         "tunnels": {
             "ended": tally.tunnels,
             "untimed": tally.untimed,
+            "own": tally.own,
             "ages": [{"seconds": age, "number": number} for age, number in sorted(tally.ages.items())],
             "clusters": [{"seconds": age, "number": number} for age, number in tally.clusters()],
         },

@@ -57,9 +57,13 @@ def _statuses(tally: Tally, style: Style) -> list[str]:
 
 
 def _ages(tally: Tally, style: Style) -> list[str]:
-    if not tally.tunnels:
+    if not tally.tunnels and not tally.own:
         return []
-    lines = ["", style.paint("title", f"How long {count(tally.tunnels, 'tunnel')} lived")]
+    title = f"How long {count(tally.tunnels, 'tunnel')} lived" if tally.tunnels else "No tunnel of a user's ended"
+    lines = ["", style.paint("title", title)]
+    if tally.own:
+        more = f"{tally.own} more" if tally.tunnels else str(tally.own)
+        lines.append(f"  {more} of ws101 itself, by its User-Agent, tell nothing of users and are left out")
     if tally.untimed:
         lines.append(f"  of {tally.untimed} the log does not tell: its format has no $request_time")
     parts = tally.histogram()
@@ -86,5 +90,6 @@ def _told(tally: Tally, style: Style) -> list[str]:
         lines += ["", style.paint("title", "The error logs tell"), *columns(rows, indent=2)]
     refused, last_line = tally.emerg
     if refused:
-        lines += ["", f"{style.paint('error', 'refused')} {refused} starts or reloads, last: {printable(last_line)}"]
+        number = f"{refused} start{'s' * (refused > 1)} or reload{'s' * (refused > 1)}"
+        lines += ["", f"{style.paint('error', 'refused')} {number}, last: {printable(last_line)}"]
     return lines
