@@ -266,6 +266,88 @@ def test_the_table_shows_every_proxied_route() -> None:
     assert (rows[0].file, rows[0].line) == ("nginx.conf", 4)
 
 
+def through(report: CheckReport) -> list[bool | None]:
+    return [row.through for row in report.routes]
+
+
+def test_a_handshake_that_arrives_whose_101_no_browser_takes_does_not_get_through() -> None:
+    report = check_text(site(f"location /ws {{ proxy_hide_header Upgrade; {PASS} {V11} {UP} {CO} {LONG} }}"))
+    assert names(report) == [("proxy-hide-upgrade-header", "error")]
+    assert [(row.tunnel, row.through) for row in report.routes] == [(True, False)]
+
+
+def test_what_is_only_a_warning_lets_a_websocket_through() -> None:
+    report = check_text(site(f"location /ws {{ {PASS} {V11} {UP} {CO} }}"))
+    assert (names(report), through(report)) == ([("read-timeout", "warning")], [True])
+
+
+def test_a_suppressed_error_does_not_count_for_the_table() -> None:
+    hide = "# ws101: ignore[proxy-hide-upgrade-header] the client does not look\nproxy_hide_header Upgrade;"
+    report = check_text(site(f"location /ws {{\n{hide}\n{PASS} {V11} {UP} {CO} {LONG} }}"))
+    assert (names(report), through(report)) == ([], [True])
+
+
+def checked(text: str, *builds: Build, **options: object) -> CheckReport:
+    return check(config_of({"nginx.conf": text}), builds, Options(**{"ignore": AMBIENT, **options}))  # type: ignore[arg-type]
+
+
+def h2_site(listens: str) -> str:
+    return site(f"location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }}").replace("listen 80;", listens)
+
+
+def test_a_listener_of_http2_alone_lets_nothing_through() -> None:
+    report = checked(h2_site("listen 80 http2;"), OLD)
+    assert (names(report), through(report)) == ([("http2-without-rfc8441", "error")], [False])
+
+
+def test_with_another_listener_it_depends_on_the_way_in() -> None:
+    report = checked(h2_site("listen 80 http2; listen 8080;"), OLD)
+    assert through(report) == [None]
+    assert [item.reason for item in report.unknown] == [
+        "whether a WebSocket gets through /ws depends on the way that it takes (http2-without-rfc8441)"
+    ]
+
+
+def test_an_error_of_some_versions_says_for_which_in_the_table() -> None:
+    report = checked(h2_site("listen 80 http2;"), *Build.representatives())
+    assert through(report) == [None]
+    (doubt,) = report.unknown
+    assert "depends on nginx's version: it does not with nginx before 1.25.1 (http2-without-rfc8441)" in doubt.reason
+
+
+def test_a_told_url_that_does_not_get_there_decides_the_table_unless_another_does() -> None:
+    text = site(f"location /ws/ {{ {PASS} {V11} {UP} {CO} {LONG} }}")
+    assert through(check_text(text, URL)) == [False]
+    assert through(check_text(text, URL, f"{URL}/")) == [None]
+    assert through(check_text(text, f"{URL}/")) == [True]
+
+
+def test_a_told_url_that_needs_tls_where_there_is_none_does_not_get_through() -> None:
+    text = site(f"location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }}").replace("listen 80;", "listen 80; listen 443;")
+    assert through(check_text(text, "wss://example.com/ws")) == [False]
+    assert through(check_text(text, "wss://example.com/ws", URL)) == [None]
+
+
+def test_what_a_finding_says_of_a_refused_line_is_said_once() -> None:
+    report = checked(site(f"location /ws {{ {PASS} {V11} {UP}\n{CO} {LONG} }}", ""), OLD)
+    assert names(report) == [("map-variable-undefined", "error")]
+    assert (report.unknown, report.unsaid, through(report)) == ((), (), [False])
+
+
+def test_what_no_finding_says_of_a_refused_line_is_not_lost() -> None:
+    text = site(f"location /ws {{ {PASS} {V11} {UP}\n{CO} {LONG} }}", "")
+    report = checked(text, OLD, ignore=AMBIENT | {"map-variable-undefined"})
+    assert any('unknown "connection_upgrade" variable' in item.reason for item in report.unknown)
+
+
+def test_a_syntax_error_is_said_once() -> None:
+    broken = site(f"location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }}") + "}"
+    report = checked(broken, OLD)
+    assert names(report) == [("config-syntax-error", "error")]
+    assert (len(report.problems), report.unsaid) == (1, ())
+    assert len(checked(broken, OLD, select=frozenset({"read-timeout"})).unsaid) == 1
+
+
 def test_what_an_unreadable_include_may_set_is_unknown_and_no_finding() -> None:
     text = site(f"location /ws {{ include missing.inc; {PASS} {LONG} }}")
     config = Config(MemoryFiles({"nginx.conf": text.encode()}), "nginx.conf")

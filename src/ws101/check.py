@@ -42,6 +42,7 @@ class Entry:
         bites: When it shows, see ``ws101.rules.base.registry.Bites``.
         builds: The nginx versions that have it.
         refused: Whether nginx refuses the configuration for it.
+        spared: Those of the places that a WebSocket may reach on another way.
     """
 
     finding: Finding
@@ -49,6 +50,7 @@ class Entry:
     bites: int
     builds: tuple[Build, ...]
     refused: bool = False
+    spared: tuple[Scope, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class RouteRow:
         upstream: Where it leads, as a URL.
         websocket: ``intended``, ``possible`` or ``none``.
         tunnel: Whether an opening handshake that reaches this route arrives as a valid one; None if undecidable.
+        through: The answer: it arrives, and no error found here keeps it from the route or its 101 from the client;
+            None if undecidable, or if it depends on the way in.
         rules: The rules that found something here.
     """
 
@@ -75,6 +79,7 @@ class RouteRow:
     upstream: str | None
     websocket: str
     tunnel: bool | None
+    through: bool | None
     rules: tuple[str, ...] = ()
 
 
@@ -106,6 +111,12 @@ class CheckReport:
     def findings(self) -> tuple[Finding, ...]:
         """The findings, the first to bite first."""
         return tuple(entry.finding for entry in self.entries)
+
+    @property
+    def unsaid(self) -> tuple[Problem, ...]:
+        """The problems that no finding speaks of."""
+        said = {(e.finding.span.path, e.finding.span.start) for e in self.entries if e.refused}
+        return tuple(item for item in self.problems if (item.span.path, item.span.start) not in said)
 
     @property
     def has_errors(self) -> bool:
@@ -147,7 +158,9 @@ def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
     rows, undecided = _table(contexts, kept) if table else ((), ())
     problems, doubts = _verdicts(shared)
-    unknown = tuple(dict.fromkeys((*config.unknown, *doubts, *undecided)))
+    said = {entry.finding.span for entry in kept if entry.refused}
+    unsure = dict.fromkeys((*config.unknown, *doubts, *undecided))
+    unknown = tuple(item for item in unsure if item.origin is None or item.origin.span not in said)
     return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
 
 
@@ -209,7 +222,7 @@ def _collect(contexts: Sequence[Context], rules: Sequence[Rule]) -> Iterator[Ent
         for rule in rules:
             for found, finding in rule.check(context):
                 key = (rule.name, finding.span, finding.message)
-                entry = Entry(finding, found.places, rule.bites, (context.build,), found.refused)
+                entry = Entry(finding, found.places, rule.bites, (context.build,), found.refused, found.spared)
                 entries[key] = _merged(entries[key], entry) if key in entries else entry
     everything = [context.build for context in contexts]
     for entry in entries.values():
@@ -227,6 +240,7 @@ def _merged(known: Entry, more: Entry) -> Entry:
         known.bites,
         tuple(dict.fromkeys((*known.builds, *more.builds))),
         known.refused,
+        tuple(dict.fromkeys((*known.spared, *more.spared))),
     )
 
 
@@ -290,10 +304,10 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
     """The table of routes, and what could not be decided."""
     first = contexts[0]
     intents = {aim.scope: "intended" if aim.intent.is_sure else "possible" for aim in first.aims}
-    rules: dict[Scope, list[str]] = {}
+    found: dict[Scope, list[Entry]] = {}
     for entry in entries:
         for place in entry.places:
-            rules.setdefault(place, []).append(entry.finding.rule)
+            found.setdefault(place, []).append(entry)
     views = _distinct(contexts)
     servers: dict[Scope, tuple[tuple[str, ...], tuple[str, ...]]] = {}
     rows: list[RouteRow] = []
@@ -302,8 +316,10 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
         opener = route.location.opener or route.handler  # a part cut out of a location has no opener
         if opener is None:
             continue
+        here = found.get(route.location, ())
         tunnel, upstream, doubts = _tunnel(views, route)
-        unknown += doubts
+        through, barred = _through(first, route, tunnel, here)
+        unknown += (*(doubts if through is None else ()), *barred)
         if route.server not in servers:
             servers[route.server] = (_listens(route.server), _names(route.server))
         listen, names = servers[route.server]
@@ -317,7 +333,8 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 _written(route) if _protocol(route) else upstream or _written(route),
                 intents.get(route.location, "none"),
                 tunnel,
-                tuple(dict.fromkeys(rules.get(route.location, ()))),
+                through,
+                tuple(dict.fromkeys(entry.finding.rule for entry in here)),
             )
         )
     return tuple(rows), tuple(unknown)
@@ -346,6 +363,25 @@ def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, str | 
         return None, upstream, (Unknown(what, route.location.opener),)
     tunnel = results.pop()
     return tunnel, upstream, (answers[0][1].unknown if tunnel is None else ())
+
+
+def _through(
+    context: Context, route: Route, tunnel: bool | None, entries: Iterable[Entry]
+) -> tuple[bool | None, tuple[Unknown, ...]]:
+    """Whether a WebSocket gets through, beyond its handshake's arrival, and why that can't be said."""
+    errors = [entry for entry in entries if entry.finding.level is Level.ERROR] if tunnel is not False else []
+    if not errors:
+        return tunnel, ()
+    place = _title(route.location)
+    doubts: list[Unknown] = []
+    for entry in errors:
+        on = version_condition(entry.builds, context.builds)
+        if not on and route.location not in entry.spared:
+            return False, ()
+        how = f"nginx's version: it does not {on}" if on else "the way that it takes"
+        what = f"whether a WebSocket gets through {place} depends on {how} ({entry.finding.rule})"
+        doubts.append(Unknown(what, route.location.opener))
+    return None, () if tunnel is None else tuple(doubts)
 
 
 def _written(route: Route) -> str | None:

@@ -126,7 +126,8 @@ CHECK = {
     "routes": [
         {
             "listen": [str], "server_names": [str], "location": str, "file": str, "line": int, "upstream": maybe(str),
-            "websocket": Or(("intended", "possible", "none")), "tunnel": maybe(bool), "rules": [str],
+            "websocket": Or(("intended", "possible", "none")), "tunnel": maybe(bool), "through": maybe(bool),
+            "rules": [str],
         }
     ],
     "unknown": [UNKNOWN],

@@ -77,6 +77,23 @@ def test_a_working_configuration_gets_no_finding_and_no_edit(tmp_path: Path) -> 
     assert "nothing to fix" in fixed.err
 
 
+def test_no_route_beside_an_error_that_bites_on_the_way_back_gets_a_yes(tmp_path: Path) -> None:
+    hidden = WORKING.replace("location /ws {", "proxy_hide_header Upgrade;\n        location /ws {")
+    (tmp_path / "nginx.conf").write_text(hidden)
+    done = ws101("check", str(tmp_path), *OLD)
+    assert "example.com  /ws       http://127.0.0.1:3000  no         proxy-hide-upgrade-header" in done.out
+    asked = ws101("check", str(tmp_path), *OLD, "--format", "json")
+    assert mismatches(asked.json, CHECK) == []
+    assert [(row["tunnel"], row["through"]) for row in asked.json["routes"]] == [(True, False)]
+
+
+def test_where_nginx_refuses_the_files_the_table_says_so(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(WORKING + "}")
+    done = ws101("check", str(tmp_path), *OLD)
+    assert done.code == 1
+    assert "(nginx refuses these files: a yes counts when it accepts them)" in done.out
+
+
 def test_several_paths_stand_in_one_report(site: Path) -> None:
     (site / "other.conf").write_text(WORKING)
     done = ws101("check", "nginx.conf", "other.conf", *OLD, "--format", "json", cwd=site)

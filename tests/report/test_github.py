@@ -55,9 +55,10 @@ def test_columns_are_given_within_one_line_and_end_with_its_last_character(tmp_p
         assert selected
 
 
-def test_a_refusal_and_what_cannot_be_known_are_said(tmp_path: Path) -> None:
+def test_a_refusal_is_said_once_and_what_cannot_be_known_too(tmp_path: Path) -> None:
     commands = [parsed(line) for line in lines_of(read(tmp_path, BROKEN["refused"]), str(tmp_path))[:-1]]
-    assert any(title["title"] == "refused by nginx" and level == "error" for level, title, _ in commands)
+    refusals = [(level, fields["title"]) for level, fields, text in commands if "unexpected end of file" in text]
+    assert refusals == [("error", "WS127 config-syntax-error")]
     assert any(fields["title"] == "unknown" and level == "notice" for level, fields, _ in commands)
 
 

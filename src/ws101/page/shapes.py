@@ -122,7 +122,7 @@ def _route(row: RouteRow, subject: Subject) -> Json:
         "more": [printable(text) for text in (*names[1:], *row.listen)],
         "location": printable(row.location),
         "upstream": printable(row.upstream) if row.upstream else "?",
-        "answer": _ANSWERS[row.tunnel],
+        "answer": _ANSWERS[row.through],
         "websocket": row.websocket,
         "note": joined(row.rules) or _MEANT[row.websocket],
         "place": printable(f"{row.file.removeprefix(base)}:{row.line}"),

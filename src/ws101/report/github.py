@@ -33,7 +33,7 @@ def github(results: Sequence[tuple[Subject, CheckReport]], places: Places) -> st
 
 
 def _lines(subject: Subject, report: CheckReport, places: Places) -> Iterator[str]:
-    for problem in report.problems:
+    for problem in report.unsaid:
         source = subject.sources.get(problem.span.path)
         place = {"file": places.path(problem.span.path), "line": str(problem.line)}
         yield _command("error", place if source else {}, "refused by nginx", problem.message)

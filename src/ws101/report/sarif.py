@@ -93,7 +93,7 @@ class _Log:
 
     def _results(self) -> Iterator[Json]:
         for subject, report in self.results:
-            yield from (self._problem(item, subject) for item in report.problems)
+            yield from (self._problem(item, subject) for item in report.unsaid)
             yield from (self._finding(entry.finding, subject) for entry in report.entries)
             for entry in report.suppressed:
                 yield {**self._finding(entry.finding, subject), "suppressions": [{"kind": "inSource"}]}

@@ -82,7 +82,10 @@ def check(context: Context) -> Iterator[Found]:
         if refusal.span.path in context.config.sources:
             said = printable(refusal.message, limit=200)
             yield Found(
-                f"nginx refuses the configuration: {said}", refusal.span, help=f"{_advice(refusal)}, then nginx -t"
+                f"nginx refuses the configuration: {said}",
+                refusal.span,
+                help=f"{_advice(refusal)}, then nginx -t",
+                refused=True,
             )
 
 

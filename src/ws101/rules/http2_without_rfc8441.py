@@ -79,10 +79,16 @@ def check(context: Context) -> Iterator[Found]:
     if context.build.does("h2_listener_serves_http1"):
         return
     told = {arrival.port for _, arrival in context.shared.arrivals}
-    for group in groups_of(context.config, context.build):
-        line = _line(group)
-        aims = tuple(a for a in context.aims if a.intent.is_sure and a.route.server in group.servers)
-        if line is not None and group.http2 and not group.ssl and (aims or group.port in told):
+    groups = groups_of(context.config, context.build)
+    lines = {group.socket: line for group in groups if group.http2 and not group.ssl and (line := _line(group))}
+    open_to = {server for group in groups if group.socket not in lines for server in group.servers} if lines else set()
+    for group in groups:
+        line = lines.get(group.socket)
+        if line is None:
+            continue
+        servers = frozenset(group.servers)
+        aims = tuple(a for a in context.aims if a.intent.is_sure and a.route.server in servers)
+        if aims or group.port in told:
             kept = [arg for arg in line.args if lower(arg) != "http2"]
             yield Found(
                 f"{group.socket} speaks HTTP/2 alone: the HTTP/1.1 of an opening handshake is cut off",
@@ -96,6 +102,7 @@ def check(context: Context) -> Iterator[Found]:
                     "clients that speak HTTP/2 without TLS lose it",
                 ),
                 scopes=() if aims else (group.default,),
+                spared=tuple(aim.scope for aim in aims if aim.route.server in open_to),
             )
 
 

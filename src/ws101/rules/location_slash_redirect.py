@@ -90,6 +90,7 @@ def check(context: Context) -> Iterator[Found]:
     for url, scope in context.slash_redirects:
         assert scope.opener is not None, "a location has an opener"
         found.setdefault(scope.opener.directive, (scope, []))[1].append(url)
+    reached = {trace.outcome.scope for _, trace in context.traces if trace.outcome.kind == "proxied"}
     for opener, (scope, urls) in found.items():
         name = location_name(scope).name
         asked = name.removesuffix("/")
@@ -101,6 +102,7 @@ def check(context: Context) -> Iterator[Found]:
             fix=Fix(f"answer {show(asked)} too", (insert_before(opener, _exact(opener, asked)),)),
             help=f"or let the client ask for {show(name)} (told: {', '.join(show(url) for url in urls)})",
             scopes=(scope,),
+            spared=(scope,) if scope in reached else (),
         )
     if not context.options.urls:
         yield from (_hint(aim) for aim, _ in sure_proxied(context) if _is_hinted(context, aim))

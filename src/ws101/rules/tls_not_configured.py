@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ws101.findings import Level
+from ws101.nginx.config import Scope
+from ws101.nginx.outcome import Arrival
 from ws101.nginx.servers import Group, listeners
+from ws101.nginx.trace import trace
 from ws101.rules.base.context import Context
 from ws101.rules.base.facts import show
 from ws101.rules.base.registry import Bites, Found, rule
@@ -73,21 +77,37 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/http/configuring_https_servers.html
     """
-    for url, trace in context.traces:
-        group = listeners(context.config, context.build).group(trace.arrival.address, trace.arrival.port)
-        if not trace.arrival.tls or context.is_partial:
-            continue
-        if isinstance(group, Group) and not group.ssl and group.listens:
+    reached = {found.outcome.scope for _, found in context.traces if found.outcome.kind == "proxied"}
+    for url, arrival, group in _wanted(context):
+        if group is not None:
+            scope = _behind(context, arrival) or group.default
             yield Found(
                 f"{show(url)} needs TLS, and {group.socket} has none",
                 group.listens[0].span,
-                help=f"listen {trace.arrival.port} ssl, with ssl_certificate and ssl_certificate_key",
-                scopes=(group.default,),
+                help=f"listen {arrival.port} ssl, with ssl_certificate and ssl_certificate_key",
+                scopes=(scope,),
+                spared=(scope,) if scope in reached else (),
             )
-        elif group is None and context.first_place is not None:
+        elif context.first_place is not None:
             yield Found(
-                f"no server listens on port {trace.arrival.port}, so {show(url)} does not get here",
+                f"no server listens on port {arrival.port}, so {show(url)} does not get here",
                 context.first_place,
                 help="if TLS ends in front of nginx, ask about the ws:// URL that gets here; else listen with ssl",
                 level=Level.WARNING,
             )
+
+
+def _wanted(context: Context) -> Iterator[tuple[str, Arrival, Group | None]]:
+    """The told wss:// URLs whose port has no TLS, with what listens there; nothing where only a part is known."""
+    for url, found in context.traces:
+        arrival = found.arrival
+        group = listeners(context.config, context.build).group(arrival.address, arrival.port)
+        is_plain = isinstance(group, Group) and not group.ssl and group.listens
+        if arrival.tls and not context.is_partial and (group is None or is_plain):
+            yield url, arrival, group if isinstance(group, Group) else None
+
+
+def _behind(context: Context, arrival: Arrival) -> Scope | None:
+    """The route that the same request takes without TLS."""
+    outcome = trace(context.config, replace(arrival, tls=False), context.build).outcome
+    return outcome.scope if outcome.kind == "proxied" else None

@@ -48,5 +48,6 @@ def _route(row: RouteRow) -> Json:
         "upstream": as_json_text(row.upstream) if row.upstream is not None else None,
         "websocket": row.websocket,
         "tunnel": row.tunnel,
+        "through": row.through,
         "rules": list(row.rules),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ws101.check import CheckReport, RouteRow
+from ws101.check import CheckReport
 from ws101.findings import Finding, Fix, Level, Safety
 from ws101.report.excerpt import Mark, excerpt
 from ws101.report.style import Style, columns, cut, wrap
@@ -29,9 +29,9 @@ def check(subject: Subject, report: CheckReport, style: Style, *, fix_command: s
         style: What the terminal can show.
         fix_command: The command that shows the fixes.
     """
-    lines = [line for item in report.problems for line in (*_problem(item, subject, style), "")]
+    lines = [line for item in report.unsaid for line in (*_problem(item, subject, style), "")]
     lines += findings_lines(report.findings, subject, style)
-    lines += _table(report.routes, subject, style)
+    lines += _table(report, subject, style)
     lines += unknown_lines(report.unknown, style)
     lines += _closing(subject, report, style, fix_command)
     return "\n".join(lines)
@@ -83,8 +83,9 @@ def _said(label: str, text: str, style: Style) -> list[str]:
 _ANSWERS = {True: ("good", "yes"), False: ("error", "no"), None: ("unknown", "unknown")}
 
 
-def _table(routes: Sequence[RouteRow], subject: Subject, style: Style) -> list[str]:
+def _table(report: CheckReport, subject: Subject, style: Style) -> list[str]:
     """Would a WebSocket get through here?  Those meant for WebSockets first."""
+    routes = report.routes
     if not routes:
         return []
     order = {"intended": 0, "possible": 1, "none": 2}
@@ -92,18 +93,20 @@ def _table(routes: Sequence[RouteRow], subject: Subject, style: Style) -> list[s
     base = subject.config.prefix.rstrip("/") + "/"
     rows = [tuple(style.paint("dim", head) for head in ("server", "location", "goes to", "WebSocket", "", ""))]
     for row in shown:
-        role, answer = _ANSWERS[row.tunnel]
+        role, answer = _ANSWERS[row.through]
         name = row.server_names[0] if row.server_names and row.server_names[0] else joined(row.listen[:1])
         more = f" +{len(row.server_names) - 1}" if len(row.server_names) > 1 else ""
         note = joined(row.rules) or ("" if row.websocket != "none" else "not meant for WebSockets, it seems")
         place = f"{row.file.removeprefix(base)}:{row.line}"
         cells = (f"{name}{more}", row.location, row.upstream or "?")
         plain = [cut(printable(cell), 34, style) for cell in cells]
-        role = "dim" if row.websocket == "none" and row.tunnel is False else role
+        role = "dim" if row.websocket == "none" and row.through is False else role
         said = style.paint("dim", cut(printable(note), 40, style))
         rows.append((*plain, style.paint(role, answer), said, style.paint("path", printable(place))))
     left = len(routes) - len(shown)
     rest = [f"  and {count(left, 'route')} more (--format json lists them all)"] if left else []
+    if report.problems:
+        rest.append("  (nginx refuses these files: a yes counts when it accepts them)")
     return [style.paint("title", "Would a WebSocket get through here?"), *columns(rows, indent=2), *rest, ""]
 
 
@@ -111,8 +114,8 @@ def summary(report: CheckReport, style: Style) -> str:
     """``2 errors, 1 warning``; in green if there is nothing."""
     counted = Counter(item.level for item in report.findings)
     parts = [style.paint(level.value, count(counted[level], level.value)) for level in Level if counted[level]]
-    if report.problems:
-        parts.insert(0, style.paint("error", count(len(report.problems), "syntax problem")))
+    if report.unsaid:
+        parts.insert(0, style.paint("error", count(len(report.unsaid), "syntax problem")))
     return ", ".join(parts) or style.paint("good", "no findings")
 
 

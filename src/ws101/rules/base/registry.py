@@ -56,6 +56,7 @@ class Found:
         level: If it differs from the rule's.
         scopes: The scopes concerned, where no aim is.
         refused: Whether nginx refuses the configuration for this: then there is no outcome that a fix could change.
+        spared: Those of the places that a WebSocket may reach on another way: another address, another URL.
     """
 
     message: str
@@ -68,6 +69,7 @@ class Found:
     level: Level | None = None
     scopes: tuple[Scope, ...] = ()
     refused: bool = False
+    spared: tuple[Scope, ...] = ()
 
     @property
     def places(self) -> tuple[Scope, ...]:
