@@ -179,7 +179,7 @@ def _by_password(state: State, gate: _Gate, _run: Run) -> Denied | bool:
         return False
     if isinstance(realm, Unknown):
         raise Unanswerable(realm)
-    header = next((v for n, v in state.received.headers if lower(n) == "authorization"), "")
+    header = next((line.value for line in state.received.lines if line.key == "authorization"), "")
     if lower(header[:6]) != "basic ":
         state.decide("access", "401", "auth_basic: the request carries no credentials", gate.realm_origin)
         return Denied(401, "no user/password was provided for basic authentication", gate.realm_origin)

@@ -74,7 +74,7 @@ def _host(state: State) -> Value:
 def _header(state: State, name: str) -> Value:
     """``$http_name``: the field with ``-`` for ``_``; repeated ones joined from 1.23.0 on."""
     wanted = name.replace("-", "_")
-    values = [v for n, v in state.received.headers if lower(n).replace("-", "_") == wanted]
+    values = [line.value for line in state.received.lines if line.variable == wanted]
     if not values:
         return None
     if name == "cookie":
@@ -121,7 +121,7 @@ def _cookie(state: State, name: str) -> Value:
     Source: src/http/ngx_http_parse.c (ngx_http_parse_multi_header_lines, ngx_http_parse_cookie_lines).
     """
     ends = ";" if state.build.does("cookies_by_semicolon_alone") else ";,"
-    lines = (line for field, line in state.received.headers if lower(field) == "cookie")
+    lines = (line.value for line in state.received.lines if line.key == "cookie")
     return next((value for line in lines if (value := _cookie_in(line, name, ends)) is not None), None)
 
 
@@ -148,7 +148,7 @@ def _past(line: str, at: int, char: str) -> int:
 
 
 def _forwarded_for(state: State) -> Value:
-    values = [v for n, v in state.received.headers if lower(n) == "x-forwarded-for"]
+    values = [line.value for line in state.received.lines if line.key == "x-forwarded-for"]
     return state.client if isinstance(state.client, Unknown) else ", ".join((*values, state.client))
 
 

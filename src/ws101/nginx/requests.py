@@ -28,6 +28,7 @@ from ws101.text import lower
 __all__ = [
     "Choose",
     "ClientSettings",
+    "HeaderLine",
     "Received",
     "Refused",
     "client_settings",
@@ -35,6 +36,7 @@ __all__ = [
     "read_request",
 ]
 
+_USUAL_LINE = lazy_pattern(r"([A-Z_-]+) (/[^\x00-\x20\x7f]*) (HTTP/1\.([01]))\r")
 _METHOD = lazy_pattern(r"([A-Z_-]+) +")
 _PATH = lazy_pattern(r"/[^\x00-\x20\x7f]*")
 _ABSOLUTE = lazy_pattern(
@@ -100,8 +102,34 @@ Choose = Callable[[str], tuple[object, ClientSettings]]
 
 
 @dataclass(frozen=True, slots=True)
+class HeaderLine:
+    """A header line's parts.
+
+    Args:
+        name, value: As sent, without the blanks around them.
+        is_valid: Whether the name is.
+        has_underscores: Whether the name is valid only with underscores_in_headers.
+        key: The name in lower case.
+        variable: The name as in ``$http_name``.
+        kind: The same as ``key`` for a field that nginx itself looks at; else None.
+        pair: Name and value.
+    """
+
+    name: str
+    value: str
+    is_valid: bool
+    has_underscores: bool
+    key: str
+    variable: str
+    kind: str | None
+    pair: tuple[str, str]
+
+
+@dataclass(slots=True)
 class Received:
     """A request as nginx understood it.
+
+    Nothing changes it; it is not frozen because it is made for every request, and that would take three times as long.
 
     Args:
         method: For example ``GET``.
@@ -112,7 +140,7 @@ class Received:
         host: The valid host: lower case, without port and trailing dot; None if the request names none.
         http_host: The Host field as it came; None if there is none.
         port: The port that came with the host.
-        headers: The header fields that nginx keeps, in order and original case.
+        lines: The header lines that nginx keeps, in order.
         dropped: Names of the fields that nginx ignored, and why.
         valid_unparsed_uri: Whether ``target`` may be handed on as it is.
         quoted_uri: Whether the path held ``%XX``.
@@ -132,7 +160,7 @@ class Received:
     host: str | None
     http_host: str | None
     port: int | None
-    headers: Headers
+    lines: tuple[HeaderLine, ...]
     dropped: tuple[tuple[str, str], ...]
     valid_unparsed_uri: bool
     quoted_uri: bool
@@ -142,6 +170,11 @@ class Received:
     keepalive: bool
     server: object
     invalid: frozenset[str] = frozenset()
+
+    @property
+    def headers(self) -> Headers:
+        """The header fields that nginx keeps, in order and original case."""
+        return tuple([line.pair for line in self.lines])
 
     @property
     def plus_in_uri(self) -> bool:
@@ -187,33 +220,38 @@ class _Head:
 
     settings: ClientSettings
     choose: Choose
-    strict: bool
-    one_proxy_authorization: bool = False
+    rules: _Rules
     server: object = None
     host: tuple[str, int | None] | None = None
-    headers: list[tuple[str, str]] = field(default_factory=list)
+    lines: list[HeaderLine] = field(default_factory=list)
     dropped: list[tuple[str, str]] = field(default_factory=list)
-    invalid: set[str] = field(default_factory=set)
-    unique: dict[str, tuple[str, str]] = field(default_factory=dict)
+    invalid: list[str] = field(default_factory=list)
+    unique: dict[str, HeaderLine] = field(default_factory=dict)
     upgrade: bool = False
     close: bool | None = None
 
-    def value(self, kind: str) -> str | None:
-        """The value of a field that may come only once."""
-        found = self.unique.get(kind)
-        return found[1] if found is not None else None
-
-    def take_host(self, value: str | None, complaint: str) -> Refused | None:
+    def take_host(self, value: str, complaint: str) -> Refused | None:
         """Validate a host; the first one picks the server."""
-        if value is None:
-            return None
-        host = valid_host(value, self.strict)
+        host = valid_host(value, self.rules.strict_host)
         if host is None:
             return Refused(400, complaint)
         if self.host is None:
             self.host = host
             self.server, self.settings = self.choose(host[0])
         return None
+
+
+class _Rules(NamedTuple):
+    """What differs between versions here; the names are those of ``Build.does``."""
+
+    connect_is_405: bool
+    strict_host: bool
+    one_proxy_authorization: bool
+
+
+@lru_cache(maxsize=64)
+def _rules(build: Build) -> _Rules:
+    return _Rules(*[build.does(name) for name in _Rules._fields])
 
 
 class _Buffers:
@@ -287,6 +325,8 @@ def left_open(received: Received, first: ClientSettings, own: ClientSettings) ->
         first: The settings of the server that reads the request line.
         own: Those of the server that answers.
     """
+    if not first.unread and not own.unread:
+        return ()
     names = {"merge_slashes"} if "//" in received.target.partition("?")[0] else set()
     names |= {"underscores_in_headers", "ignore_invalid_headers"} if received.dropped else set()
     return tuple({name: unknown for name, unknown in (*first.unread, *own.unread) if name in names}.values())
@@ -323,14 +363,17 @@ def read_request(request: Request, build: Build, default: ClientSettings, choose
     buffers = _Buffers(default.client_header_buffer_size) if len(text) > default.client_header_buffer_size else None
     if buffers and _METHOD.match(lines[0]) and not buffers.take(len(lines[0]) + 1, default):
         return Refused(414, "client sent too long URI", 414)
-    line = _request_line(lines[0], build.does("connect_is_405"))
+    rules = _rules(build)
+    line = _request_line(lines[0], rules.connect_is_405)
     if isinstance(line, Refused):
         return line
     uri = normalise_uri(line.target or "/", default.merge_slashes, line.target[:1] == "?")
     if uri is None:
         return _INVALID_REQUEST
-    head = _Head(default, choose, build.does("strict_host"), build.does("one_proxy_authorization"))
-    refused = head.take_host(line.host, "client sent invalid host in request line")
+    head = _Head(default, choose, rules)
+    refused = None
+    if line.host is not None:
+        refused = head.take_host(line.host, "client sent invalid host in request line")
     if refused is None and line.number >= 1000:
         refused = _header_lines(head, lines, buffers)
     if head.host is None and refused is None:
@@ -343,23 +386,26 @@ def read_request(request: Request, build: Build, default: ClientSettings, choose
 
 
 def _received(head: _Head, line: _Line, uri: UriParts) -> Received:
-    length = head.value("content-length")
+    unique = head.unique
+    length = unique.get("content-length")
+    field = unique.get("host")
+    host, port = head.host if head.host is not None else (None, None)
     return Received(
         line.method,
         line.version,
         line.target or "/",
         uri.uri,
         uri.args,
-        head.host[0] if head.host is not None else None,
-        head.value("host"),
-        head.host[1] if head.host is not None else None,
-        tuple(head.headers),
+        host,
+        field.value if field is not None else None,
+        port,
+        tuple(head.lines),
         tuple(head.dropped),
         line.target[:1] != "?",
         uri.quoted,
         head.upgrade,
-        decimal(length, _MAX_OFFSET) if length is not None else None,
-        "transfer-encoding" in head.unique,
+        decimal(length.value, _MAX_OFFSET) if length is not None else None,
+        "transfer-encoding" in unique,
         not head.close if head.close is not None else line.number > 1000,
         head.server,
         frozenset(head.invalid),
@@ -375,6 +421,9 @@ _INVALID_09 = Refused(400, "client sent invalid method in HTTP/0.9 request", 400
 @lru_cache(maxsize=4096)
 def _request_line(text: str, new_connect: bool) -> _Line | Refused:
     """Read a request line, given without its LF."""
+    usual = _USUAL_LINE.fullmatch(text)
+    if usual is not None and usual[1] != "CONNECT":
+        return _Line(usual[1], usual[2], usual[3], 1000 + int(usual[4]), None)
     found = _METHOD.match(text)
     if found is None:
         return _INVALID_METHOD
@@ -408,7 +457,9 @@ def _with_version(line: _Line, text: str, at: int) -> _Line | Refused:
 
 def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Refused | None:
     """Read header lines up to the empty one (nginx: ngx_http_process_request_headers)."""
-    for text in lines[1:]:
+    kept = head.lines
+    for at in range(1, len(lines)):
+        text = lines[at]
         if buffers is not None and not buffers.take(len(text) + 1, head.settings):
             return Refused(400, f'client sent too long header line: "{text[:64]}..."', 494)
         if text in ("", "\r"):
@@ -416,69 +467,54 @@ def _header_lines(head: _Head, lines: list[str], buffers: _Buffers | None) -> Re
         line = _header_line(text)
         if line is None:
             return _bad_header(text)
-        name, value = line.name, line.value
         is_valid = line.is_valid or (line.has_underscores and head.settings.underscores_in_headers)
         if not is_valid and head.settings.ignore_invalid_headers:
-            head.dropped.append((name, _why_dropped(name)))
+            head.dropped.append((line.name, _why_dropped(line.name)))
             continue
-        if not is_valid:
-            head.invalid.add(name)
         limit = head.settings.max_headers
-        if limit is not None and len(head.headers) >= limit:
+        if limit is not None and len(kept) >= limit:
             return Refused(400, "client sent too many header lines")
-        head.headers.append((name, value))
-        kind = line.kind if is_valid else None
-        refused = _handle(head, kind, name, value) if kind is not None else None
-        if refused is not None:
-            return refused
+        kept.append(line)
+        if not is_valid:
+            head.invalid.append(line.name)
+        elif line.kind is not None:
+            refused = _handle(head, line.kind, line)
+            if refused is not None:
+                return refused
     return None
 
 
-class _HeaderLine(NamedTuple):
-    """A header line's parts.
-
-    ``kind`` is the lower-case name of a field that nginx itself looks at; ``has_underscores`` tells a name that is
-    valid only with underscores_in_headers.
-    """
-
-    name: str
-    value: str
-    is_valid: bool
-    has_underscores: bool
-    kind: str | None
-
-
 @lru_cache(maxsize=4096)
-def _header_line(text: str) -> _HeaderLine | None:
+def _header_line(text: str) -> HeaderLine | None:
     """Read a header line, given without its LF; None if it is none.  Most requests send the same few lines."""
     found = _HEADER.match(text)
     if found is None:
         return None
-    name = lower(found[1])
-    is_valid = _VALID_NAME.fullmatch(name) is not None
-    has_underscores = not is_valid and _VALID_NAME_UNDERSCORES.fullmatch(name) is not None
-    kind = name if name in _SPECIAL else None
-    return _HeaderLine(found[1], (found[2] or "").rstrip(" "), is_valid, has_underscores, kind)
+    name, value, key = found[1], (found[2] or "").rstrip(" "), lower(found[1])
+    is_valid = _VALID_NAME.fullmatch(key) is not None
+    has_underscores = not is_valid and _VALID_NAME_UNDERSCORES.fullmatch(key) is not None
+    kind = key if key in _SPECIAL else None
+    return HeaderLine(name, value, is_valid, has_underscores, key, key.replace("-", "_"), kind, (name, value))
 
 
-def _handle(head: _Head, kind: str, name: str, value: str) -> Refused | None:
+def _handle(head: _Head, kind: str, line: HeaderLine) -> Refused | None:
     if kind == "upgrade":
         head.upgrade = True
     elif kind == "connection":
-        if "close" in lower(value):
+        if "close" in lower(line.value):
             head.close = True
-        elif "keep-alive" in lower(value):
+        elif "keep-alive" in lower(line.value):
             head.close = False
-    elif kind == "proxy-authorization" and not head.one_proxy_authorization:
+    elif kind == "proxy-authorization" and not head.rules.one_proxy_authorization:
         return None
     elif kind in head.unique:
         what = "host header" if kind == "host" else "header line"
-        previous = ": ".join(head.unique[kind])
-        return Refused(400, f'client sent duplicate {what}: "{name}: {value}", previous value: "{previous}"')
+        previous = ": ".join(head.unique[kind].pair)
+        return Refused(400, f'client sent duplicate {what}: "{": ".join(line.pair)}", previous value: "{previous}"')
     else:
-        head.unique[kind] = name, value
+        head.unique[kind] = line
         if kind == "host":
-            return head.take_host(value, "client sent invalid host header")
+            return head.take_host(line.value, "client sent invalid host header")
     return None
 
 
@@ -499,14 +535,14 @@ def _check(head: _Head, line: _Line) -> Refused | None:
     """What nginx looks at when it has all header lines (nginx: ngx_http_process_request_header)."""
     if "host" not in head.unique and line.number > 1000:
         return Refused(400, 'client sent HTTP/1.1 request without "Host" header')
-    length = head.value("content-length")
-    if length is not None and decimal(length, _MAX_OFFSET) is None:
+    length = head.unique.get("content-length")
+    if length is not None and decimal(length.value, _MAX_OFFSET) is None:
         return Refused(400, 'client sent invalid "Content-Length" header')
-    coding = head.value("transfer-encoding")
+    coding = head.unique.get("transfer-encoding")
     if coding is not None and line.number < 1001:
         return Refused(400, 'client sent HTTP/1.0 request with "Transfer-Encoding" header')
-    if coding is not None and lower(coding) != "chunked":
-        return Refused(501, f'client sent unknown "Transfer-Encoding": "{coding}"')
+    if coding is not None and lower(coding.value) != "chunked":
+        return Refused(501, f'client sent unknown "Transfer-Encoding": "{coding.value}"')
     if coding is not None and length is not None:
         return Refused(400, 'client sent "Content-Length" and "Transfer-Encoding" headers at the same time')
     if line.method == "CONNECT" and not head.settings.allow_connect:

@@ -17,6 +17,8 @@ __all__ = ["UriParts", "decimal", "normalise_uri", "valid_host", "validate_host"
 _LAX_HOST = lazy_pattern(r"[^\x00-\x20\x7f/]*")
 _STRICT_HOST = lazy_pattern(r"(\[[A-Za-z0-9:._~!$&'()*+,;=-]*\]|(?!\[)[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::([0-9]*))?")
 _DIGITS = lazy_pattern(r"[0-9]+")
+_CHANGES = lazy_pattern(r"%|//|/\.|#")
+"""What makes a path another one once it is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def normalise_uri(target: str, merge_slashes: bool = True, empty_path: bool = Fa
     Returns:
         None if nginx refuses it: a bad ``%XX``, a NUL, a path above the root.
     """
-    if not empty_path and not any(mark in target for mark in ("%", "//", "/.", "#")):
+    if not empty_path and _CHANGES.search(target) is None:
         path, _, args = target.partition("?")
         return UriParts(path, args, False)
     text = "/" + target if empty_path else target
