@@ -8,6 +8,7 @@ from tests.rules.real import AMBIENT, BUILDS, check_text, config_of
 from ws101.check import SUPPRESSION, CheckReport, check, version_condition
 from ws101.errors import UsageError
 from ws101.findings import Level
+from ws101.fix import with_edits
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, MemoryFiles
 from ws101.rules import RULES, Options
@@ -332,6 +333,16 @@ def test_what_a_finding_says_of_a_refused_line_is_said_once() -> None:
     report = checked(site(f"location /ws {{ {PASS} {V11} {UP}\n{CO} {LONG} }}", ""), OLD)
     assert names(report) == [("map-variable-undefined", "error")]
     assert (report.unknown, report.unsaid, through(report)) == ((), (), [False])
+
+
+def test_a_variable_that_many_lines_use_is_called_undefined_once() -> None:
+    locations = "\n".join(f"location /ws{n} {{ {PASS} {V11} {UP}\n{CO} {LONG} }}" for n in range(9))
+    report = checked(site(locations, ""), OLD)
+    (finding,) = report.findings
+    assert finding.message.endswith("(here and in 8 more places)")
+    assert (report.unknown, report.unsaid, set(through(report)), len(report.routes)) == ((), (), {False}, 9)
+    assert {row.rules for row in report.routes} == {("map-variable-undefined",)}
+    assert checked(with_edits(report.config, finding.fix.edits).sources["nginx.conf"].text, OLD).findings == ()  # type: ignore[union-attr]
 
 
 def test_what_no_finding_says_of_a_refused_line_is_not_lost() -> None:

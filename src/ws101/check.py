@@ -42,6 +42,7 @@ class Entry:
         bites: When it shows, see ``ws101.rules.base.registry.Bites``.
         builds: The nginx versions that have it.
         refused: Whether nginx refuses the configuration for it.
+        refusal: What nginx says then, if the finding says it all; empty if not.
         spared: Those of the places that a WebSocket may reach on another way.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     bites: int
     builds: tuple[Build, ...]
     refused: bool = False
+    refusal: str = ""
     spared: tuple[Scope, ...] = ()
 
 
@@ -115,8 +117,8 @@ class CheckReport:
     @property
     def unsaid(self) -> tuple[Problem, ...]:
         """The problems that no finding speaks of."""
-        said = {(e.finding.span.path, e.finding.span.start) for e in self.entries if e.refused}
-        return tuple(item for item in self.problems if (item.span.path, item.span.start) not in said)
+        said = {entry.refusal for entry in self.entries}
+        return tuple(item for item in self.problems if item.message not in said)
 
     @property
     def has_errors(self) -> bool:
@@ -158,9 +160,9 @@ def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
     rows, undecided = _table(contexts, kept) if table else ((), ())
     problems, doubts = _verdicts(shared)
-    said = {entry.finding.span for entry in kept if entry.refused}
+    said = tuple(dict.fromkeys(entry.refusal for entry in kept if entry.refusal))
     unsure = dict.fromkeys((*config.unknown, *doubts, *undecided))
-    unknown = tuple(item for item in unsure if item.origin is None or item.origin.span not in said)
+    unknown = tuple(item for item in unsure if not any(words in item.reason for words in said))
     return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
 
 
@@ -222,7 +224,9 @@ def _collect(contexts: Sequence[Context], rules: Sequence[Rule]) -> Iterator[Ent
         for rule in rules:
             for found, finding in rule.check(context):
                 key = (rule.name, finding.span, finding.message)
-                entry = Entry(finding, found.places, rule.bites, (context.build,), found.refused, found.spared)
+                entry = Entry(
+                    finding, found.places, rule.bites, (context.build,), found.refused, found.refusal, found.spared
+                )
                 entries[key] = _merged(entries[key], entry) if key in entries else entry
     everything = [context.build for context in contexts]
     for entry in entries.values():
@@ -240,6 +244,7 @@ def _merged(known: Entry, more: Entry) -> Entry:
         known.bites,
         tuple(dict.fromkeys((*known.builds, *more.builds))),
         known.refused,
+        known.refusal,
         tuple(dict.fromkeys((*known.spared, *more.spared))),
     )
 

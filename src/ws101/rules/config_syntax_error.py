@@ -86,6 +86,7 @@ def check(context: Context) -> Iterator[Found]:
                 refusal.span,
                 help=f"{_advice(refusal)}, then nginx -t",
                 refused=True,
+                refusal=refusal.message,
             )
 
 

@@ -15,6 +15,7 @@ from ws101.rules.base.edits import insert_after
 from ws101.rules.base.facts import show
 from ws101.rules.base.listening import host_value, sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import and_more
 from ws101.rules.base.writing import add_fields
 from ws101.text import Edit
 
@@ -92,7 +93,7 @@ def check(context: Context) -> Iterator[Found]:
     for pairs in found.values():
         aims = tuple(aim for aim, _ in pairs)
         fate, handler = pairs[0][1].fate("Host"), pairs[0][1].handler
-        more = f" (here and in {len(aims) - 1} more places)" if len(aims) > 1 else ""
+        more = and_more(len(aims) - 1)
         yield Found(
             f"the backend gets Host: {show(fate.value if fate else '')} instead of the name in the browser's URL{more}",
             handler.span,

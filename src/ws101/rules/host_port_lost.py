@@ -12,6 +12,7 @@ from ws101.rules.base.edits import set_args
 from ws101.rules.base.facts import show
 from ws101.rules.base.listening import USUAL_PORTS, host_value, ports, sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import and_more
 
 __all__ = ["check"]
 
@@ -151,7 +152,7 @@ def _found(context: Context, written: str, value: str, pairs: Sequence[tuple[Pla
     risk = host_value(context, pairs[0][1].route.server)[1]
     edits = tuple(dict.fromkeys(e for o in origins for e in set_args(o.directive, o.args[0], value)))
     reason = f"the backend gets another Host with plain requests too{risk}"
-    more = f" (here and in {len(origins) - 1} more places)" if len(origins) > 1 else ""
+    more = and_more(len(origins) - 1)
     return Found(
         f"Host {show(written)} has not the port that the client asks for, and Origin has{more}",
         origins[0].span,

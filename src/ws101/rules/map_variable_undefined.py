@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ws101.findings import Fix, Level
+from ws101.findings import Fix, Label, Level
 from ws101.nginx.config import Config, Placed, Scope, Unknown
 from ws101.nginx.inherit import effective_all
 from ws101.nginx.templates import parse_template
@@ -12,6 +12,7 @@ from ws101.rules.base.context import Context
 from ws101.rules.base.facts import show
 from ws101.rules.base.maps import is_defined, map_edit
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import and_more
 from ws101.syntax import Directive
 from ws101.text import lower
 
@@ -73,7 +74,7 @@ def check(context: Context) -> Iterator[Found]:
     """
     if context.config.fragment is not None:
         return
-    users: dict[tuple[Directive, str], tuple[Placed, list[Scope]]] = {}
+    users: dict[str, dict[Directive, tuple[Placed, list[Scope]]]] = {}
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     for route in context.shared.proxied:
         lines = effective_all(route.location, "proxy_set_header")
@@ -81,9 +82,11 @@ def check(context: Context) -> Iterator[Found]:
             for placed in lines:
                 for name in _undefined(context.config, placed, known):
                     if not any(scope.opaque for scope in route.location.outward):
-                        users.setdefault((placed.directive, name), (placed, []))[1].append(route.location)
-    for (_, name), (placed, scopes) in users.items():
-        yield _found(context, placed, name, tuple(scopes))
+                        users.setdefault(name, {}).setdefault(placed.directive, (placed, []))[1].append(route.location)
+    for name, uses in users.items():
+        yield _found(
+            context, name, [placed for placed, _ in uses.values()], [s for _, found in uses.values() for s in found]
+        )
 
 
 def _undefined(config: Config, placed: Placed, known: dict[tuple[str, ...], tuple[str, ...]]) -> tuple[str, ...]:
@@ -97,12 +100,15 @@ def _undefined(config: Config, placed: Placed, known: dict[tuple[str, ...], tupl
     return found
 
 
-def _found(context: Context, placed: Placed, name: str, scopes: tuple[Scope, ...]) -> Found:
-    edit = map_edit(context, name) if lower(placed.args[0]) == "connection" else None
+def _found(context: Context, name: str, uses: Sequence[Placed], scopes: Sequence[Scope]) -> Found:
+    mapped = any(lower(placed.args[0]) == "connection" for placed in uses)
+    edit = map_edit(context, name) if mapped else None
     return Found(
-        f"nothing defines ${show(name)}, so nginx refuses the configuration",
-        placed.span,
+        f"nothing defines ${show(name)}, so nginx refuses the configuration{and_more(len(uses) - 1)}",
+        uses[0].span,
+        labels=tuple(Label(placed.span, "used here too") for placed in uses[1:6]),
         fix=Fix(f"define ${show(name)} by a map of $http_upgrade", (edit,)) if edit is not None else None,
-        scopes=scopes,
+        scopes=tuple(scopes),
         refused=True,
+        refusal=f'unknown "{name}" variable',
     )

@@ -56,6 +56,7 @@ class Found:
         level: If it differs from the rule's.
         scopes: The scopes concerned, where no aim is.
         refused: Whether nginx refuses the configuration for this: then there is no outcome that a fix could change.
+        refusal: What nginx says then, if the message says it all: it is not said a second time.
         spared: Those of the places that a WebSocket may reach on another way: another address, another URL.
     """
 
@@ -69,6 +70,7 @@ class Found:
     level: Level | None = None
     scopes: tuple[Scope, ...] = ()
     refused: bool = False
+    refusal: str = ""
     spared: tuple[Scope, ...] = ()
 
     @property
