@@ -230,8 +230,8 @@ def _first_if_wins(true: Any, state: Any, placed: Any) -> bool:
     return state.scope.kind != "if-in-location" and bool(true(state, placed))
 
 
-def _from_any_outer_level(true: Any, scope: Any) -> Any:
-    return next((found for level in scope.outward if level.kind != "server" and (found := true(level))), None)
+def _from_any_outer_level(true: Any, scope: Any, *more: Any) -> Any:
+    return next((found for level in scope.outward if level.kind != "server" and (found := true(level, *more))), None)
 
 
 def _passes_cleared(true: Any, state: Any, made: Any, *field: Any) -> Any:
@@ -372,7 +372,7 @@ SABOTAGES: dict[str, Sabotage] = {
         locations, "auto_redirect", lambda true, s: true(s) or any(map(true_pass, s.children("if")))
     ),
     "a nested location inherits proxy_pass": both(
-        around(trace, "own_handler", _from_any_outer_level), around(plan, "own_handler", _from_any_outer_level)
+        around(trace, "own_handler", _from_any_outer_level), around(plan, "governing_handler", _from_any_outer_level)
     ),
     "rewrite drops the arguments": around(rewrite, "_change_uri", _drops_args),
     "rewrite keeps the arguments in spite of ?": around(rewrite, "_change_uri", _keeps_args),
