@@ -154,6 +154,12 @@ def test_files_are_created_and_appended_to() -> None:
     assert apply("", [edit.append_file(Source("x", ""), "b 2;")]) == "b 2;\n"
 
 
+@pytest.mark.parametrize(("text", "end"), [("x 1;\r\ny 2;\n", "\r\n"), ("x 1;\ny 2;\r\n", "\n"), ("x 1;", "\n")])
+def test_a_new_file_has_the_line_ends_of_the_file_it_is_like(text: str, end: str) -> None:
+    made = edit.create_file("x.conf", ["a {", "  c 2;", "}"], like=Source("y.conf", text))
+    assert made.text == end.join(("a {", "    c 2;", "}", ""))
+
+
 @pytest.mark.parametrize(
     ("before", "index", "value", "after"),
     [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import pytest
+
 from tests.rules.real import AMBIENT, BUILDS, check_text, config_of, fix_text
 from ws101.check import check
 from ws101.findings import Fix, Safety
@@ -62,6 +64,20 @@ def test_the_map_goes_into_a_folder_that_http_includes() -> None:
     fixed = fix(config_of(files, "/etc/nginx/nginx.conf"), (OLD,), Options(urls=(URL,)))
     assert set(fixed.texts) == {"/etc/nginx/sites-enabled/app", "/etc/nginx/conf.d/websocket_upgrade.conf"}
     assert not fixed.has_errors
+
+
+@pytest.mark.parametrize("beside", ["gzip on;\r\n", ""])
+def test_a_new_file_has_the_line_ends_of_its_neighbours(beside: str) -> None:
+    files = {
+        "/etc/nginx/nginx.conf": "events {}\nhttp {\n    include conf.d/*.conf;\n    include sites-enabled/*;\n}\n",
+        "/etc/nginx/conf.d/a.conf": beside,
+        "/etc/nginx/sites-enabled/app": f"server {{\n    listen 80;\n    location /ws {{\n    {PASS}    }}\n}}\n",
+    }
+    if not beside:
+        files = {name: text.replace("\n", "\r\n") for name, text in files.items()}
+    made = fix(config_of(files, "/etc/nginx/nginx.conf"), (OLD,), Options(urls=(URL,)))
+    text = made.texts["/etc/nginx/conf.d/websocket_upgrade.conf"]
+    assert text.count("\r\n") == text.count("\n") == 4
 
 
 def test_an_existing_map_is_used_under_whatever_name_it_has() -> None:

@@ -103,9 +103,10 @@ def append_file(source: Source, lines: Lines) -> Edit:
     return Edit(Span(source.path, size, size), head + _laid_out(lines, "", _DEFAULT_UNIT, end) + end)
 
 
-def create_file(path: str, lines: Lines) -> Edit:
-    """Create a file of these lines."""
-    return Edit(Span(path, 0, 0), _laid_out(lines, "", _DEFAULT_UNIT, "\n") + "\n")
+def create_file(path: str, lines: Lines, like: Source | None = None) -> Edit:
+    """Create a file of these lines, with the line ends of another file."""
+    newline = newline_at(like, 0) if like is not None else "\n"
+    return Edit(Span(path, 0, 0), _laid_out(lines, "", _DEFAULT_UNIT, newline) + newline)
 
 
 def set_arg(directive: Directive, index: int, value: str) -> Edit:

@@ -94,7 +94,11 @@ def _map_edit(context: Context, name: str) -> Edit | None:
         return insert_before(top[0], lines) if config.fragment == "http" and top else None
     directive = http.opener.directive
     path = _free_file(config, directive)
-    return create_file(path, lines) if path is not None else prepend(directive, lines)
+    if path is None:
+        return prepend(directive, lines)
+    folder = posixpath.dirname(path)
+    beside = (source for name, source in config.sources.items() if posixpath.dirname(name) == folder and source.text)
+    return create_file(path, lines, like=next(beside, directive.source))
 
 
 def map_lines(context: Context, name: str) -> tuple[str, ...]:
