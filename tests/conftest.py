@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,9 @@ BINARIES = all_nginx()
 """Every nginx within reach, each a real one."""
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's script started us in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # else every program we start ignores Ctrl-C, too
 
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)

@@ -86,6 +86,55 @@ def test_it_stays_until_it_is_told_to_go_and_leaves_nothing(tmp_path: Path, numb
     assert not any(child.runs for child in record.children)
 
 
+@pytest.mark.parametrize("moment", ["the lock", "the record", "the hub", "a backend", "nginx", "all"])
+def test_told_to_go_while_it_starts_it_leaves_nothing(tmp_path: Path, moment: str) -> None:
+    folder = tmp_path / "lab"
+    seen: list[Child] = []
+
+    def come() -> bool:
+        record = Folder(folder).read()
+        seen[:] = record.children if record is not None else seen
+        return {
+            "the lock": folder.exists(),
+            "the record": record is not None,
+            "the hub": record is not None and record.hub is not None,
+            "a backend": record is not None and bool(record.chat),
+            "nginx": (folder / "nginx" / "nginx.pid").exists(),
+            "all": record is not None and record.ready,
+        }[moment]
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ws101", "lab", "up", *QUICK, "--dir", str(folder)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(),
+    )  # fmt: skip
+    try:
+        until(come, moment, 30)
+        for _ in range(3):  # nobody waits patiently
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith(f"stopped; {folder} is removed\n")
+    assert not folder.exists()
+    until(lambda: not any(child.runs for child in seen), "end of the children")
+    assert not [master for master in masters() if str(folder) in master.title]
+
+
+def test_with_nohup_it_outlives_its_terminal(tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with up(folder) as process:
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1.5)
+            assert client_of(folder).look("/ws").works
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert not folder.exists()
+
+
 def test_everything_listens_on_loopback_alone(tmp_path: Path) -> None:
     with up(tmp_path / "lab"):
         record = record_of(tmp_path / "lab")

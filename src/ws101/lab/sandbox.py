@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -225,15 +226,17 @@ class _Sandbox:
         self._client: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            self._folder = _private_folder(stack)
-            stack.callback(_end_what_is_left, self._folder)
+        try:
+            self._folder = _private_folder(self._stack)
+            self._stack.callback(_end_what_is_left, self._folder)
             context = self._make_files()
-            self._recorders = stack.enter_context(Recorders(context))
+            self._recorders = self._stack.enter_context(Recorders(context))
             self._nginx = self._running()
-            stack.callback(self._nginx.stop)
+            self._stack.callback(self._nginx.stop)
             self._copy = self._read_copy()
-            self._stack = stack.pop_all()
+        except BaseException:
+            self._stack.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -439,10 +442,15 @@ def _uses_tls(config: Config, binary: NginxBinary) -> bool:
 
 
 def _private_folder(stack: ExitStack) -> Path:
-    """A new folder of mode 0700, with a name short enough for unix sockets in it."""
+    """A new folder of mode 0700, with a name short enough for unix sockets in it; gone with the stack.
+
+    It is removed twice, since the first time may be interrupted.
+    """
     usual = tempfile.gettempdir()
     where = usual if len(usual) + len("/ws101-try-12345678") < _SOCKET_ROOM else "/tmp"  # noqa: S108
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws101-try-", dir=where))).resolve()
+    folder = tempfile.TemporaryDirectory(prefix="ws101-try-", dir=where)
+    stack.callback(shutil.rmtree, folder.name, ignore_errors=True)
+    return Path(stack.enter_context(folder)).resolve()
 
 
 def _end_what_is_left(folder: Path) -> None:
