@@ -455,3 +455,50 @@ def test_a_regex_for_files_that_takes_a_path_below_the_websockets_location_is_na
     fixed = fix(config_of({"nginx.conf": site(body)}), BUILDS[:1], Options(urls=(url,)), unsafe=True)
     assert "location ^~ /ws/" in fixed.texts["nginx.conf"]
     assert not fixed.has_errors
+
+
+CERTIFICATE = "ssl_certificate a.pem; ssl_certificate_key a.key;"
+
+
+def on_443(listens: str, more: str = "", fields: str = "") -> str:
+    return site(f"{more} location /ws {{ {PASS} {FULL} {fields} }}").replace("listen 80;", listens)
+
+
+def levels(report: CheckReport) -> list[tuple[str, str]]:
+    return [(finding.rule, finding.level.value) for finding in report.findings]
+
+
+@pytest.mark.parametrize("listens", ["listen 443;", "listen [::]:443;", "listen 192.0.2.1:443; listen 443;"])
+def test_the_port_of_https_without_tls_is_noted_once(listens: str) -> None:
+    assert levels(check_text(on_443(listens))) == [("tls-not-configured", "note")]
+    assert levels(check_text(on_443(listens, CERTIFICATE))) == [("tls-not-configured", "warning")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        on_443("listen 443 ssl;", CERTIFICATE),
+        on_443("listen 443 ssl; listen [::]:443 ssl;", CERTIFICATE),
+        on_443("listen 8443;"),
+        on_443("listen 443 proxy_protocol;"),
+        on_443("listen 127.0.0.1:443;"),
+        on_443("listen [::1]:443;"),
+        on_443("listen 443;", "set_real_ip_from 192.0.2.0/24;"),
+        on_443("listen 443;", fields="proxy_set_header X-Forwarded-Proto $http_x_forwarded_proto;"),
+        on_443("listen 443;", fields="proxy_set_header X-Forwarded-Proto https;"),
+        on_443("listen 443;", f"ssl on; {CERTIFICATE}"),
+        site(f"location /files {{ {PASS} }}").replace("listen 80;", "listen 443;"),
+    ],
+)
+def test_where_tls_is_there_or_ends_in_front_nothing_is_noted(text: str) -> None:
+    assert "tls-not-configured" not in rules(check_text(text))
+
+
+def test_tls_that_ends_in_front_and_is_told_so_is_no_note() -> None:
+    assert rules(check_text(on_443("listen 443;"), "ws://example.com:443/ws")) == []
+
+
+def test_the_port_of_https_that_speaks_http2_alone_is_said_once_with_both_remedies() -> None:
+    report = check_text(on_443("listen 443 http2;"))
+    assert levels(report) == [("http2-without-rfc8441", "error")]
+    assert "add ssl" in report.findings[0].help

@@ -16,6 +16,8 @@ from ws101.text import lower
 
 __all__ = ["check"]
 
+_TLS_PORT = 443
+
 
 @rule("WS136", "http2-without-rfc8441", Level.ERROR, bites=Bites.ROUTE)
 def check(context: Context) -> Iterator[Found]:
@@ -101,6 +103,7 @@ def check(context: Context) -> Iterator[Found]:
                     Safety.UNSAFE,
                     "clients that speak HTTP/2 without TLS lose it",
                 ),
+                help="if this port is meant for TLS, add ssl to its listen instead" if group.port == _TLS_PORT else "",
                 scopes=() if aims else (group.default,),
                 spared=tuple(aim.scope for aim in aims if aim.route.server in open_to),
             )
