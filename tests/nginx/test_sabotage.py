@@ -234,11 +234,12 @@ def _from_any_outer_level(true: Any, scope: Any, *more: Any) -> Any:
     return next((found for level in scope.outward if level.kind != "server" and (found := true(level, *more))), None)
 
 
-def _passes_cleared(true: Any, state: Any, made: Any, *field: Any) -> Any:
-    name, value, _ = field
-    fate = true(state, made, *field)
-    sent = made.taken.get(name.lower())
-    return replace(fate, fate="passed", value=value) if sent is not None and not sent.text else fate
+def _passes_cleared(true: Any, state: Any, made: Any, line: Any, unknown: Any) -> Any:
+    name, value, fate, *more = true(state, made, line, unknown)
+    sent = made.taken.get(line.key)
+    if sent is not None and not sent.text:
+        value, fate = line.value, "passed"
+    return (name, value, fate, *more)
 
 
 def _keeps_the_method(true: Any, state: Any, page: Any, status: int) -> Any:
@@ -343,7 +344,7 @@ SABOTAGES: dict[str, Sabotage] = {
     "a body is no obstacle": around(
         forward,
         "handshake_faults",
-        lambda true, v, m, f, _length: true(v, m, tuple(h for h in f if h.name != "Content-Length"), 0),
+        lambda true, v, m, f, _length: true(v, m, tuple(h for h in f if h[0] != "Content-Length"), 0),
     ),
     "proxy_pass's URI is always prefixed": around(forward, "_target", _with_state(valid_location=True)),
     "the raw URI is always sent": around(forward, "_target", _with_state(valid_unparsed_uri=True)),

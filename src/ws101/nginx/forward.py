@@ -9,28 +9,24 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from functools import lru_cache
 
 from ws101.http1 import Request
 from ws101.nginx.bodies import body_limit, body_of, kept_of_too_long
 from ws101.nginx.config import Placed, Unknown
 from ws101.nginx.escapes import escape_uri
 from ws101.nginx.inherit import effective, is_on
-from ws101.nginx.outcome import Forwarded, HeaderFate, Upstream
+from ws101.nginx.outcome import SENT, Fate, Forwarded, Upstream
 from ws101.nginx.plan import Field, Plan, plan_of
 from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
+from ws101.nginx.requests import HeaderLine
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.tunnel import handshake_faults
-from ws101.nginx.upstreams import find_block, locate, names_a_host
+from ws101.nginx.upstreams import find_block, locate, members, names_a_host
 from ws101.nginx.variables import CAPTURE_CONFLICT, evaluate
-from ws101.text import lower
 
 __all__ = ["BadGateway", "forwarded"]
 
-_SENT = frozenset(("set", "default", "passed"))
 _ENCRYPTED = frozenset(("grpcs", "suwsgi"))
-_key = lru_cache(maxsize=4096)(lower)
-"""A field's name to look it up by; the same few names come again and again."""
 
 
 class BadGateway(Exception):
@@ -57,15 +53,15 @@ def forwarded(state: State) -> Forwarded:
         raise BadGateway(500, "no upstream configuration", state.handler)
     if plan.handler.name != "proxy_pass":
         return _other_protocol(state, plan)
-    url = _url(state, plan)
-    state.proxy_host, state.proxy_port = url.host_header, url.port_text
-    _read_body(state)
+    url = plan.url or _worked_out_url(state, plan)
     upstream = plan.upstream or locate(state.config, state.build, url, plan.handler)
+    state.proxy_host, state.proxy_port = upstream.name, url.port_text
+    _read_body(state)
     made = _made(state, plan, url, upstream, cached)
-    for peer in upstream.peers if upstream.block is not None else ():
-        if peer.origin is not None and "resolve" in peer.origin.args:
-            state.wonder(Unknown(f'"{peer.address}" is looked up at run time', peer.origin))
-    _needs_resolver(state, plan, url, made)
+    for unknown in members(upstream.block).looked_up if upstream.block is not None else ():
+        state.wonder(unknown)
+    if plan.url is None:
+        _needs_resolver(state, plan, url, made)
     return _sent(upstream, made)
 
 
@@ -79,7 +75,7 @@ def _read_body(state: State) -> None:
 
 def _sent(upstream: Upstream, made: Forwarded) -> Forwarded:
     """What is sent; an upstream whose peers are all marked down is never asked."""
-    if upstream.block is not None and not upstream.block.opaque and all(peer.down for peer in upstream.peers):
+    if upstream.block is not None and members(upstream.block).are_down:
         raise BadGateway(502, f'no live upstreams in "{upstream.name}"', upstream.block.opener, made)
     return made
 
@@ -99,7 +95,7 @@ def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: b
         unknown.append(CAPTURE_CONFLICT)
     request = None
     if not unknown and isinstance(method, str) and isinstance(body, str):
-        sent = tuple([(fate.name, fate.value) for fate in fates if fate.fate in _SENT])
+        sent = tuple([(name, value) for name, value, fate, _, _ in fates if fate in SENT])
         request = Request(method, target, plan.http_version, sent, body)
     tunnel, faults = _tunnel(state, plan, fates, method)
     open_questions = tuple(dict.fromkeys(unknown)) if unknown else ()
@@ -117,7 +113,7 @@ def _made(state: State, plan: Plan, url: ProxyUrl, upstream: Upstream, cached: b
 
 
 def _tunnel(
-    state: State, plan: Plan, fates: tuple[HeaderFate, ...], method: str | None
+    state: State, plan: Plan, fates: tuple[Fate, ...], method: str | None
 ) -> tuple[bool | None, tuple[str, ...]]:
     """Whether what arrives is an opening handshake, and why not."""
     length = state.body_length
@@ -167,9 +163,8 @@ def _other_protocol(state: State, plan: Plan) -> Forwarded:
     return _sent(upstream, Forwarded(plan.handler, upstream, None, (), False, ("protocol",), timeout, origin))
 
 
-def _url(state: State, plan: Plan) -> ProxyUrl:
-    if plan.url is not None:
-        return plan.url
+def _worked_out_url(state: State, plan: Plan) -> ProxyUrl:
+    """The URL that the variables of a proxy_pass make."""
     text = evaluate(state, plan.template)
     if isinstance(text, Unknown):
         raise Unanswerable(Unknown(f"where proxy_pass leads is unknown: {text.reason}", plan.handler))
@@ -184,7 +179,7 @@ def _url(state: State, plan: Plan) -> ProxyUrl:
 
 def _needs_resolver(state: State, plan: Plan, url: ProxyUrl, made: Forwarded) -> None:
     """A name that comes out of variables is looked up, once the request is made; without a resolver that is 502."""
-    if plan.url is not None or not names_a_host(url, find_block(state.config, url)):
+    if not names_a_host(url, find_block(state.config, url)):
         return
     resolver = effective(state.scope, "resolver")
     if resolver.value is None and CAPTURE_CONFLICT in made.unknown:
@@ -210,50 +205,49 @@ def _target(state: State, plan: Plan, url: ProxyUrl) -> str:
     return target
 
 
-def _headers(state: State, plan: Plan, unknown: list[Unknown]) -> tuple[HeaderFate, ...]:
+def _headers(state: State, plan: Plan, unknown: list[Unknown]) -> tuple[Fate, ...]:
     """The fate of every header field: those nginx sets, then the client's."""
-    fates: list[HeaderFate] = []
-    has_body = state.body_length is not None
-    for field in plan.fields:
-        if field.needs_body and not has_body:
-            continue
+    fates: list[Fate] = []
+    for field in plan.bodiless if state.body_length is None else plan.fields:
         fate = field.fixed or _worked_out(state, field, unknown)
         if fate is not None:
             fates.append(fate)
     received, taken = state.received, plan.taken
-    for name, value in received.headers:
-        if plan.passes_headers and _key(name) not in taken:
-            fates.append(HeaderFate(name, value, "passed"))
+    for line in received.lines:
+        if plan.passes_headers and line.key not in taken:
+            fates.append((line.name, line.value, "passed", None, ""))
         else:
-            fates.append(_kept_back(state, plan, name, value, unknown))
-    fates += [HeaderFate(name, "", "ignored", None, why) for name, why in received.dropped]
+            fates.append(_kept_back(state, plan, line, unknown))
+    for name, why in received.dropped:
+        fates.append((name, "", "ignored", None, why))
     return tuple(fates)
 
 
-def _worked_out(state: State, field: Field, unknown: list[Unknown]) -> HeaderFate | None:
+def _worked_out(state: State, field: Field, unknown: list[Unknown]) -> Fate | None:
     """The fate of a field whose value each request gives; None for a default that sends nothing."""
     value = evaluate(state, field.template)
     if isinstance(value, Unknown):
         unknown.append(Unknown(value.reason, field.origin or value.origin))
-        return HeaderFate(field.name, field.text, "unknown", field.origin, value.reason)
+        return field.name, field.text, "unknown", field.origin, value.reason
     if not value and field.falls_back:
         value = state.proxy_host
     if value:
-        return HeaderFate(field.name, value, "default" if field.origin is None else "set", field.origin)
+        return field.name, value, "default" if field.origin is None else "set", field.origin, ""
     if field.origin is not None:
-        return HeaderFate(field.name, "", "cleared", field.origin, "its value is empty")
+        return field.name, "", "cleared", field.origin, "its value is empty"
     return None
 
 
-def _kept_back(state: State, plan: Plan, name: str, value: str, unknown: list[Unknown]) -> HeaderFate:
+def _kept_back(state: State, plan: Plan, line: HeaderLine, unknown: list[Unknown]) -> Fate:
     """The fate of a client's field that is not passed on as it came."""
-    field = plan.taken.get(_key(name))
+    name = line.name
+    field = plan.taken.get(line.key)
     if field is None:
-        return HeaderFate(name, "", "withheld", plan.withheld_by)
+        return name, "", "withheld", plan.withheld_by, ""
     if name in state.received.invalid:
         why = f"whether proxy_set_header {name} replaces the client's field depends on nginx's hash table"
         unknown.append(Unknown(why))
-        return HeaderFate(name, value, "unknown", field.origin, why)
+        return name, line.value, "unknown", field.origin, why
     if field.origin is not None:
-        return HeaderFate(name, "", "replaced", field.origin, "proxy_set_header sets it")
-    return HeaderFate(name, "", "dropped", None, "nginx sends its own or none")
+        return name, "", "replaced", field.origin, "proxy_set_header sets it"
+    return name, "", "dropped", None, "nginx sends its own or none"

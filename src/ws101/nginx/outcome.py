@@ -9,7 +9,7 @@ from ws101.http1 import Request
 from ws101.lazy import dataclass
 from ws101.nginx.config import Placed, Scope, Unknown
 
-__all__ = ["Arrival", "Decision", "Forwarded", "HeaderFate", "Outcome", "Peer", "Trace", "Upstream"]
+__all__ = ["SENT", "Arrival", "Decision", "Fate", "Forwarded", "HeaderFate", "Outcome", "Peer", "Trace", "Upstream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,13 @@ class HeaderFate:
     why: str = ""
 
 
+Fate = tuple[str, str, str, "Placed | None", str]
+"""The parts of a ``HeaderFate``."""
+
+SENT = frozenset(("set", "default", "passed"))
+"""The fates of the header fields that reach the backend."""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """One address of an upstream; ``address`` is ``ip:port`` or ``unix:/path``, or a name only run time resolves."""
@@ -109,7 +116,7 @@ class Forwarded:
         handler: The proxy_pass (or kin) that forwards.
         upstream: Where it goes; None if unknown.
         request: The exact request; None if a part of it is unknown, or if it is no HTTP (fastcgi and kin).
-        headers: The fate of every header field, sent or not.
+        fates: What the fates of the header fields are made of when they are asked for.
         tunnel: Whether a valid opening handshake arrives (RFC 6455 section 4.2.1); None if unknown.
         faults: Why not: ``http-version``, ``method``, ``upgrade-missing``, ``upgrade-wrong``, ``connection-missing``,
             ``connection-wrong``, ``key-missing``, ``version-missing``, ``key-repeated``, ``upgrade-repeated``,
@@ -122,12 +129,20 @@ class Forwarded:
     handler: Placed
     upstream: Upstream | None
     request: Request | None
-    headers: tuple[HeaderFate, ...]
+    fates: tuple[Fate, ...]
     tunnel: bool | None
     faults: tuple[str, ...]
     idle_timeout: float | None
     idle_origin: Placed | None = None
     unknown: tuple[Unknown, ...] = ()
+    _made: list[HeaderFate] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    @property
+    def headers(self) -> tuple[HeaderFate, ...]:
+        """The fate of every header field, sent or not."""
+        if not self._made:
+            self._made.extend([HeaderFate(*fate) for fate in self.fates])
+        return tuple(self._made)
 
     def fate(self, name: str) -> HeaderFate | None:
         """The fate of a header field by case-insensitive name: what is sent, else how it was lost."""

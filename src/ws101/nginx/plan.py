@@ -13,7 +13,7 @@ from ws101.nginx.build import Build
 from ws101.nginx.config import Placed, Scope, Unknown
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import location_name
-from ws101.nginx.outcome import HeaderFate, Upstream
+from ws101.nginx.outcome import Fate, Upstream
 from ws101.nginx.proxyurl import ProxyUrl, UrlError, parse_proxy_url
 from ws101.nginx.templates import Template, parse_template
 from ws101.nginx.tunnel import idle_timeout
@@ -56,7 +56,7 @@ class Field:
     template: Template
     text: str
     origin: Placed | None
-    fixed: HeaderFate | None
+    fixed: Fate | None
     falls_back: bool = False
     needs_body: bool = False
 
@@ -76,6 +76,7 @@ class Plan:
         template: The URL with its variables.
         url, upstream: Of a URL without variables.
         fields: The header fields nginx sets, without those that send nothing.
+        bodiless: The same without those that need a body.
         taken: Every field nginx sets or keeps back, by lower-case name.
         http_version: For the request line.
         passes_headers, passes_body, buffers_body: proxy_pass_request_headers and so on.
@@ -91,6 +92,7 @@ class Plan:
     url: ProxyUrl | None
     upstream: Upstream | None
     fields: tuple[Field, ...]
+    bodiless: tuple[Field, ...]
     taken: dict[str, Field]
     http_version: str
     passes_headers: bool
@@ -146,6 +148,7 @@ def _compile(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None
     http_version = f"HTTP/{version.text or build.default_http_version}"
     url = _static_url(template)
     fields = _fields(scope, build, unknown, url=url, http_version=http_version, cached=cached)
+    telling = tuple([field for field in fields if not field.is_silent])
     timeout, timeout_origin = idle_timeout(scope)
     return Plan(
         handler=handler,
@@ -153,7 +156,8 @@ def _compile(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None
         template=template,
         url=url,
         upstream=locate(scope.config, build, url, handler) if url is not None else None,
-        fields=tuple(field for field in fields if not field.is_silent),
+        fields=telling,
+        bodiless=tuple([field for field in telling if not field.needs_body]),
         taken={_key(field.name): field for field in fields},
         http_version=http_version,
         passes_headers=_flag(scope, "proxy_pass_request_headers", True, unknown),
@@ -202,7 +206,7 @@ def _fields(
     fields = [*own, *(field for field in _default_fields(build, cached) if _key(field.name) not in taken)]
     if url is not None and "host" not in taken:
         at = len(own)
-        fields[at] = replace(fields[at], fixed=HeaderFate("Host", url.host_header, "default"))
+        fields[at] = replace(fields[at], fixed=("Host", url.host_header, "default", None, ""))
     return tuple(_host_first(fields, http_version == "HTTP/1.1") if build.does("host_first") else fields)
 
 
@@ -232,11 +236,11 @@ def _default_fields(build: Build, cached: bool) -> tuple[Field, ...]:
 
 def _field(name: str, text: str, origin: Placed | None) -> Field:
     template = parse_template(text)
-    fixed = None
+    fixed: Fate | None = None
     if template.is_literal and text:
-        fixed = HeaderFate(name, template.literal, "default" if origin is None else "set", origin)
+        fixed = (name, template.literal, "default" if origin is None else "set", origin, "")
     elif template.is_literal and origin is not None:
-        fixed = HeaderFate(name, "", "cleared", origin, "its value is empty")
+        fixed = (name, "", "cleared", origin, "its value is empty")
     return Field(name, template, text, origin, fixed)
 
 
@@ -245,6 +249,6 @@ def _host_first(fields: list[Field], falls_back: bool) -> list[Field]:
     host = [field for field in fields if lower(field.name) == "host"][-1]
     fixed = host.fixed
     if fixed is not None:
-        fixed = None if falls_back and not fixed.value else replace(fixed, name="Host")
+        fixed = None if falls_back and not fixed[1] else ("Host", *fixed[1:])
     first = replace(host, name="Host", fixed=fixed, falls_back=falls_back)
     return [first, *(field for field in fields if lower(field.name) != "host")]

@@ -5,13 +5,29 @@ Source: src/http/ngx_http_upstream.c:ngx_http_upstream_add, modules/ngx_http_ups
 
 from __future__ import annotations
 
+from ws101.lazy import dataclass
 from ws101.nginx.build import Build
-from ws101.nginx.config import Config, Placed, Scope
+from ws101.nginx.config import Config, Placed, Scope, Unknown
 from ws101.nginx.outcome import Peer, Upstream
 from ws101.nginx.proxyurl import ProxyUrl, is_address
 from ws101.text import lower
 
-__all__ = ["find_block", "locate"]
+__all__ = ["Members", "find_block", "locate", "members"]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """What an upstream block holds.
+
+    Args:
+        peers: Its addresses.
+        looked_up: The names among them that run time looks up.
+        are_down: Whether all are marked down, so that none is ever asked.
+    """
+
+    peers: tuple[Peer, ...]
+    looked_up: tuple[Unknown, ...]
+    are_down: bool
 
 
 def blocks(config: Config) -> dict[str, Scope]:
@@ -38,15 +54,21 @@ def locate(config: Config, build: Build, url: ProxyUrl, origin: Placed) -> Upstr
     if block is None:
         peers = tuple(Peer(address, origin=origin) for address in _addresses(url))
         return Upstream(url.host_header, peers, url.tls)
-    return Upstream(url.host_header, _members(block), url.tls, block, _keeps_alive(block, build))
+    return Upstream(url.host_header, members(block).peers, url.tls, block, _keeps_alive(block, build))
 
 
-def _members(block: Scope) -> tuple[Peer, ...]:
-    """The peers of a block; worked out once for all that lead there."""
+def members(block: Scope) -> Members:
+    """The members of a block; worked out once for all that lead there."""
     memo = block.memo
-    if "peers" not in memo:
-        memo["peers"] = tuple([peer for placed in block.all("server") for peer in _peers(placed)])
-    return memo["peers"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+    if "members" not in memo:
+        peers = tuple([peer for placed in block.all("server") for peer in _peers(placed)])
+        looked_up = tuple([_looked_up(peer) for peer in peers if peer.origin and "resolve" in peer.origin.args])
+        memo["members"] = Members(peers, looked_up, not block.opaque and all(peer.down for peer in peers))
+    return memo["members"]  # type: ignore[return-value]  # the memo of this key holds nothing else
+
+
+def _looked_up(peer: Peer) -> Unknown:
+    return Unknown(f'"{peer.address}" is looked up at run time', peer.origin)
 
 
 def _addresses(url: ProxyUrl) -> tuple[str, ...]:
