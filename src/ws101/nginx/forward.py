@@ -208,7 +208,10 @@ def _target(state: State, plan: Plan, url: ProxyUrl) -> str:
 def _headers(state: State, plan: Plan, unknown: list[Unknown]) -> tuple[Fate, ...]:
     """The fate of every header field: those nginx sets, then the client's."""
     fates: list[Fate] = []
-    for field in plan.bodiless if state.body_length is None else plan.fields:
+    has_body = state.body_length is not None
+    for field in plan.fields:
+        if field.needs_body and not has_body:
+            continue
         fate = field.fixed or _worked_out(state, field, unknown)
         if fate is not None:
             fates.append(fate)

@@ -71,9 +71,9 @@ class Candidate:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
-    """Where the search ended.
+    """Where the search ended; as one answer for each request, it is not frozen (see ``Received``).
 
     Args:
         scope: The location; None if it is the server itself.
@@ -126,6 +126,10 @@ class _Level:
         while at >= 0 and not uri.startswith(self.names[at]):
             at = self.parents[at]
         return at
+
+
+_EMPTY = _Level({}, [], [], [], [], {}, [], {})
+"""What most locations hold: no others."""
 
 
 class _Step(NamedTuple):
@@ -206,6 +210,8 @@ def _go_down(base: Scope, uri: str, doubts: list[Unknown]) -> tuple[list[_Step],
     kind: Kind = "none"
     while True:
         level = _level(scope)
+        if level is _EMPTY and not scope.opaque:
+            return way, end, kind, False
         exact = level.exact.get(uri)
         if exact is not None:
             way.append(_Step(level, -1, False))
@@ -259,19 +265,22 @@ def _doubt(scope: Scope) -> Unknown:
 
 
 def _level(scope: Scope) -> _Level:
-    level = scope.memo.get(_MEMO)
-    if not isinstance(level, _Level):
-        level = scope.memo[_MEMO] = _index(scope)
-    return level
+    memo = scope.memo
+    if _MEMO not in memo:
+        memo[_MEMO] = _index(scope)
+    return memo[_MEMO]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def _index(scope: Scope) -> _Level:
+    inside = scope.config.locations(scope)
+    if not inside:
+        return _EMPTY
     exact: dict[str, Scope] = {}
     prefixes: dict[str, tuple[Scope, bool]] = {}
     regexes: list[_Pattern] = []
     named: dict[str, Scope] = {}
     slashless: dict[str, Scope] = {}
-    for inner in scope.config.locations(scope):
+    for inner in inside:
         head = location_name(inner)
         if head.is_regex:
             regexes.append(_pattern(inner, head))

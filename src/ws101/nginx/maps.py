@@ -69,9 +69,9 @@ class MapTable:
         """Whether keys below this word may be wildcards, and a trailing dot of the source is ignored."""
         self.volatile: bool = _has_word(scope, "volatile")
         """Whether the value is worked out anew each time it is asked for."""
-        self._names: NameTable[Placed] | None = None
+        self._names: NameTable[Hit] | None = None
         self._regexes: list[_Regex] = []
-        self._default: Placed | None = None
+        self._default: Hit | None = None
 
     @property
     def lines(self) -> tuple[Placed, ...]:
@@ -99,29 +99,29 @@ class MapTable:
             value = value[:-1]
         found = names.find(lower(value))
         if found is not None and (found[1] == "exact" or not self._scope.opaque):
-            return _hit(found[0])
+            return found[0]
         if self._scope.opaque:
             raise Undecided(f'a line of "map {self.source} ${self.variable}" that could not be read may decide')
         for regex in self._regexes if value else ():
             match = _search(regex, value)
             if match is not None:
                 return _hit(regex.line, match)
-        return _hit(self._default) if self._default is not None else Hit(None)
+        return self._default or Hit(None)
 
-    def _read(self) -> NameTable[Placed]:
-        names: NameTable[Placed] = NameTable()
+    def _read(self) -> NameTable[Hit]:
+        names: NameTable[Hit] = NameTable()
         wildcards = False
         for line in self._scope:
             key = line.name
             if len(line.args) != 1:
                 wildcards = wildcards or (key == "hostnames" and not line.args)
             elif key == "default":
-                self._default = self._default or line
+                self._default = self._default or _hit(line)
             elif key.startswith("~"):
                 caseless = key.startswith("~*")
                 self._regexes.append(_Regex(key[2:] if caseless else key[1:], caseless, line))
             else:
-                names.add(key.removeprefix("\\"), line, wildcards=wildcards)
+                names.add(key.removeprefix("\\"), _hit(line), wildcards=wildcards)
         self._names = names
         return names
 

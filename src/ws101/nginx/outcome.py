@@ -135,18 +135,16 @@ class Forwarded:
     idle_timeout: float | None
     idle_origin: Placed | None = None
     unknown: tuple[Unknown, ...] = ()
-    _made: list[HeaderFate] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def headers(self) -> tuple[HeaderFate, ...]:
         """The fate of every header field, sent or not."""
-        if not self._made:
-            self._made.extend([HeaderFate(*fate) for fate in self.fates])
-        return tuple(self._made)
+        return tuple([HeaderFate(*fate) for fate in self.fates])
 
     def fate(self, name: str) -> HeaderFate | None:
         """The fate of a header field by case-insensitive name: what is sent, else how it was lost."""
-        found = [h for h in self.headers if h.name.lower() == name.lower()]
+        wanted = name.lower()
+        found = [HeaderFate(*fate) for fate in self.fates if fate[0].lower() == wanted]
         return next((h for h in found if h.value), found[0] if found else None)
 
 

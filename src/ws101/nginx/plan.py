@@ -76,7 +76,6 @@ class Plan:
         template: The URL with its variables.
         url, upstream: Of a URL without variables.
         fields: The header fields nginx sets, without those that send nothing.
-        bodiless: The same without those that need a body.
         taken: Every field nginx sets or keeps back, by lower-case name.
         http_version: For the request line.
         passes_headers, passes_body, buffers_body: proxy_pass_request_headers and so on.
@@ -92,7 +91,6 @@ class Plan:
     url: ProxyUrl | None
     upstream: Upstream | None
     fields: tuple[Field, ...]
-    bodiless: tuple[Field, ...]
     taken: dict[str, Field]
     http_version: str
     passes_headers: bool
@@ -148,7 +146,6 @@ def _compile(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None
     http_version = f"HTTP/{version.text or build.default_http_version}"
     url = _static_url(template)
     fields = _fields(scope, build, unknown, url=url, http_version=http_version, cached=cached)
-    telling = tuple([field for field in fields if not field.is_silent])
     timeout, timeout_origin = idle_timeout(scope)
     return Plan(
         handler=handler,
@@ -156,8 +153,7 @@ def _compile(scope: Scope, name: str, build: Build, cached: bool) -> Plan | None
         template=template,
         url=url,
         upstream=locate(scope.config, build, url, handler) if url is not None else None,
-        fields=telling,
-        bodiless=tuple([field for field in telling if not field.needs_body]),
+        fields=tuple([field for field in fields if not field.is_silent]),
         taken={_key(field.name): field for field in fields},
         http_version=http_version,
         passes_headers=_flag(scope, "proxy_pass_request_headers", True, unknown),

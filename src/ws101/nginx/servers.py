@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -143,6 +143,8 @@ class _Name(NamedTuple):
 class Group:
     """The servers that listen on one address.
 
+    What an exact name chooses is kept, which is no more than there are names.
+
     Attributes:
         socket: The address.
         default_origin: The ``listen`` with ``default_server``; None if the first server is the default one.
@@ -161,6 +163,7 @@ class Group:
         self._default = 0
         self._opaque = opaque
         self._table: NameTable[_Name] | None = None
+        self._choices: dict[str, Choice] = {}
         self._regexes: list[_Name] = []
         self._host_names: list[Placed] = []
         self._problems: list[ListenProblem] = []
@@ -211,12 +214,18 @@ class Group:
         Args:
             host: Lower case, without port and trailing dot, as nginx validates it; "" if there is none.
         """
+        chosen = self._choices.get(host)
+        if chosen is not None:
+            return chosen
         if not self._consults_names():
             return self._default_choice("it is the only one there", None)
         found = self._names().find(host)
         if found is not None:
             name, how = found
-            return self._named(name, f'its name "{name.text}" matches ({how})', None, how == "exact")
+            choice = self._named(name, f'its name "{name.text}" matches ({how})', None, how == "exact")
+            if how == "exact":
+                self._choices[host] = choice
+            return choice
         doubt: Unknown | None = None
         for name in self._regexes if host else ():
             try:
@@ -329,7 +338,7 @@ class Listeners:
     """
 
     def __init__(self, config: Config, build: Build) -> None:
-        self._by_socket: dict[Socket, Group] = {}
+        self._by_socket: dict[tuple[str, int | None, str | None], Group] = {}
         self._by_port: dict[int | None, list[Group]] = {}
         problems: list[ListenProblem] = []
         servers = config.servers
@@ -341,7 +350,7 @@ class Listeners:
                 if listen.error:
                     problems.append(ListenProblem("emerg", listen.error, placed))
                 for socket in listen.sockets if "quic" not in listen.flags else ():
-                    group = self._by_socket.get(socket) or self._new_group(socket, opaque)
+                    group = self._at(socket.address, socket.port, socket.unix) or self._new_group(socket, opaque)
                     problem = group._add(server, number, placed, listen)
                     if problem is not None:
                         problems.append(problem)
@@ -351,9 +360,12 @@ class Listeners:
             _apply_directives(group, build)
 
     def _new_group(self, socket: Socket, opaque: list[tuple[int, Placed]]) -> Group:
-        group = self._by_socket[socket] = Group(socket, opaque)
+        group = self._by_socket[socket.address, socket.port, socket.unix] = Group(socket, opaque)
         self._by_port.setdefault(socket.port, []).append(group)
         return group
+
+    def _at(self, address: str, port: int | None, unix: str | None = None) -> Group | None:
+        return self._by_socket.get((address, port, unix))
 
     def group(self, address: str | None, port: int | None, unix: str | None = None) -> Group | Ambiguous | None:
         """The group that takes a connection; None if nothing listens there.
@@ -364,18 +376,17 @@ class Listeners:
             unix: The path of the unix socket the connection came through.
         """
         if unix is not None:
-            return self._by_socket.get(Socket("", None, unix))
+            return self._at("", None, unix)
         if port is None:
             return _only(tuple(g for g in self.groups if g.unix is None), "the port is not known")
-        on_port = tuple(self._by_port.get(port, ()))
         plain = _plain_address(address) if address is not None else None
         if plain is None:
-            wildcard = self._by_socket.get(Socket(ANY4, port)) or self._by_socket.get(Socket(ANY6, port))
-            return wildcard or _only(on_port, f"several addresses are listened on with port {port}")
-        exact = self._by_socket.get(Socket(plain, port))
+            wildcard = self._at(ANY4, port) or self._at(ANY6, port)
+            return wildcard or _only(self._by_port.get(port, ()), f"several addresses are listened on with port {port}")
+        exact = self._at(plain, port)
         if exact is not None:
             return exact
-        unresolved = tuple(g for g in on_port if not g.socket.is_resolved)
+        unresolved = tuple(g for g in self._by_port.get(port, ()) if not g.socket.is_resolved)
         wildcard = self._wildcard(plain, port)
         if not unresolved:
             return wildcard
@@ -383,10 +394,10 @@ class Listeners:
         return Ambiguous(f'whether "{unresolved[0].address}" is {plain} is known only at run time', groups)
 
     def _wildcard(self, address: str, port: int) -> Group | None:
-        six = self._by_socket.get(Socket(ANY6, port))
+        six = self._at(ANY6, port)
         if ":" in address:
             return six
-        four = self._by_socket.get(Socket(ANY4, port))
+        four = self._at(ANY4, port)
         return four or (six if six is not None and not six.ipv6only else None)
 
 
@@ -533,7 +544,7 @@ def _is_on(server: Scope, name: str) -> bool:
     return False
 
 
-def _only(groups: tuple[Group, ...], reason: str) -> Group | Ambiguous | None:
+def _only(groups: Sequence[Group], reason: str) -> Group | Ambiguous | None:
     if len(groups) > 1:
-        return Ambiguous(reason, groups)
+        return Ambiguous(reason, tuple(groups))
     return groups[0] if groups else None
