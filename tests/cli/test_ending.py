@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +51,18 @@ def test_one_that_comes_while_an_object_is_taken_away_is_remembered() -> None:
         ending.only_remember()
         Dying()
         assert ending.asked()
+
+
+def test_what_may_not_raise_is_checked_or_waited_for() -> None:
+    with Ending(raising=False) as ending:
+        ending.check()
+        assert not ending.wait(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        begin = time.monotonic()
+        assert ending.wait(30)
+        assert time.monotonic() - begin < 10
+        with pytest.raises(KeyboardInterrupt):
+            ending.check()
 
 
 def test_what_is_ignored_stays_ignored() -> None:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -47,28 +47,21 @@ def client_of(folder: Folder, record: Record) -> Client:
 def keep(folder: Folder, wishes: Wishes, console: Console) -> int:
     """Start the deployment and keep it running until a signal comes; the exit code."""
     progress = Console.of(sys.stderr)
-    with Ending() as ending:
-        lab = Reference(folder, wishes, lambda step: _say(progress, step))
-        try:
-            try:
-                lab.start()
-                overview(folder, lab.record, console)
-                console.write(_next_steps(folder, lab.record, console.style))
-                _stand(lab, ending, console)
-            finally:
-                ending.only_remember()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            lab.stop()
+    with Ending(raising=False) as ending:
+        with (
+            suppress(KeyboardInterrupt),
+            Reference(folder, wishes, lambda step: _say(progress, step), ending.check) as lab,
+        ):
+            overview(folder, lab.record, console)
+            console.write(_next_steps(folder, lab.record, console.style))
+            _stand(lab, ending, console)
         console.write(f"stopped; {folder.path} is removed")
     return 0
 
 
 def _stand(lab: Reference, ending: Ending, console: Console) -> None:
     """Until a signal comes, start again what has ended."""
-    while not ending.asked():
-        time.sleep(_TICK)
+    while not ending.wait(_TICK):
         try:
             for sentence in lab.mend():
                 if ending.asked():  # Ctrl-C ends the children as well

@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ _GOCODE = Path("/usr/share/gocode")
 """Where Debian keeps the sources of Go packages."""
 
 _GO_TIMEOUT = 180.0
+_TICK = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,16 @@ def find_examples() -> Path:
     )
 
 
-def assemble(examples: Path, built: Path, *, without: tuple[str, ...] = ()) -> Cast:
+def assemble(
+    examples: Path, built: Path, *, without: tuple[str, ...] = (), check: Callable[[], None] = lambda: None
+) -> Cast:
     """Find out what can run here; the backend in Go is built.
 
     Args:
         examples: The folder of the examples.
         built: An existing folder for what is built.
         without: Backends to leave out: ``node``, ``go``.
+        check: Called now and then while a program is built; what it raises ends that.
     """
     python = _python(examples / "backend_python" / "server.py", "python")
     chat, polling, missing = [python], list[Part](), list[tuple[str, str]]()
@@ -97,7 +102,7 @@ def assemble(examples: Path, built: Path, *, without: tuple[str, ...] = ()) -> C
             if name in without:
                 raise _Missing("it was not wanted")
             if name == "go":
-                chat.append(_go(examples / "backend_go", built))
+                chat.append(_go(examples / "backend_go", built, check))
                 continue
             chat.append(_node(examples / "backend_node", "server.js", "node"))
             polling += [_node(examples / "backend_node", "polling.js", f"socket.io-{number}") for number in (1, 2)]
@@ -129,7 +134,7 @@ def _has_packages(modules: Path) -> bool:
     return all((modules / package.partition("@")[0] / "package.json").is_file() for package in NODE_PACKAGES)
 
 
-def _go(folder: Path, built: Path) -> Part:
+def _go(folder: Path, built: Path, check: Callable[[], None]) -> Part:
     """The backend in Go, built from Debian's package of gorilla/websocket or from what ``go mod download`` fetched."""
     go = shutil.which("go")
     if go is None:
@@ -138,15 +143,11 @@ def _go(folder: Path, built: Path) -> Part:
     how = {"GO111MODULE": "off", "GOPATH": str(_GOCODE)} if packaged else {"GOPROXY": "off", "GOFLAGS": ""}
     program = built / "backend_go"
     try:
-        done = subprocess.run(
-            [go, "build", "-o", str(program), "."], cwd=folder, env={**os.environ, "GOTOOLCHAIN": "local", **how},
-            capture_output=True, timeout=_GO_TIMEOUT, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired) as error:
+        code, said = _run([go, "build", "-o", str(program), "."], folder, {"GOTOOLCHAIN": "local", **how}, check)
+    except (OSError, TimeoutError) as error:
         raise _Missing(f"it could not be built: {error}") from error
-    if done.returncode == 0:
+    if code == 0:
         return Part("go", (str(program),))
-    said = done.stderr.decode("utf-8", "replace")
     if re.search(r"gorilla/websocket.*(?:module lookup disabled|cannot find)", said, re.DOTALL):
         raise _Missing(
             "gorilla/websocket is not there: sudo apt-get install golang-github-gorilla-websocket-dev, "
@@ -154,3 +155,30 @@ def _go(folder: Path, built: Path) -> Part:
         )
     lines = said.strip().splitlines()
     raise _Missing(f"it could not be built: {lines[-1] if lines else 'go build says nothing'}")
+
+
+def _run(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], check: Callable[[], None]
+) -> tuple[int, str]:
+    """Run a program to its end: its exit code and what it said.
+
+    Raises:
+        OSError: It cannot be started.
+        TimeoutError: It takes too long.
+    """
+    deadline = time.monotonic() + _GO_TIMEOUT
+    with subprocess.Popen(
+        command, cwd=folder, env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            while True:
+                check()
+                try:
+                    said = process.communicate(timeout=_TICK)[1]
+                    return process.returncode, said.decode("utf-8", "replace")
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(f"not done within {_GO_TIMEOUT:g} s") from None
+        finally:
+            process.kill()

@@ -73,6 +73,7 @@ class Reference:
         folder: Where; must be empty, or hold what an earlier deployment left.
         wishes: How.
         progress: Gets a line about each step before it is made.
+        check: Called now and then while all is started; what it raises ends that.
 
     Attributes:
         record: What runs.
@@ -87,11 +88,15 @@ class Reference:
     """
 
     def __init__(
-        self, folder: Folder, wishes: Wishes | None = None, progress: Callable[[str], None] = lambda _: None
+        self,
+        folder: Folder,
+        wishes: Wishes | None = None,
+        progress: Callable[[str], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.folder = folder
         self.wishes = wishes or Wishes()
-        self._progress = progress
+        self._progress, self._check = progress, check
         self._stack = ExitStack()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._parts: dict[str, tuple[Part, Child]] = {}
@@ -106,39 +111,25 @@ class Reference:
         self.cast: Cast | None = None
 
     def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        with ExitStack() as stack:
+            stack.enter_context(self.folder.held())
+            self.record = replace(self.record, port=_free(self.wishes.port))
+            self._keep()
+            examples = find_examples()
+            self._lay_out(examples)
+            self._step("building the backend in Go")
+            self.cast = assemble(examples, self.folder.path / "built", without=self.wishes.without, check=self._check)
+            stack.callback(self._end_all)
+            self._start_backends(self.cast)
+            self._step("starting nginx")
+            self._start_nginx(stack)
+            self._keep(ready=True)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Start everything; whatever comes of it, `stop` has to follow.
-
-        Raises:
-            Ws101Error: As on entering.
-        """
-        self._stack.enter_context(self.folder.held())
-        self.record = replace(self.record, port=_free(self.wishes.port))
-        self._keep()
-        examples = find_examples()
-        self._lay_out(examples)
-        self._progress("building the backend in Go")
-        self.cast = assemble(examples, self.folder.path / "built", without=self.wishes.without)
-        self._stack.callback(self._end_all)
-        self._start_backends(self.cast)
-        self._progress("starting nginx")
-        self._start_nginx(self._stack)
-        self._keep(ready=True)
-
-    def stop(self) -> None:
-        """End everything that was started, and remove the folder; nothing is left to do the second time."""
         self._stack.close()
 
     @property
@@ -185,6 +176,17 @@ class Reference:
         )
         self.folder.write(self.record)
 
+    def _step(self, what: str) -> None:
+        self._check()
+        self._progress(what)
+
+    def _until(self, condition: Callable[[], bool], what: str) -> None:
+        def holds() -> bool:
+            self._check()
+            return condition()
+
+        until(holds, what, _PATIENCE)
+
     def _children(self, parts: tuple[Part, ...]) -> tuple[Child, ...]:
         return tuple(self._parts[part.name][1] for part in parts if part.name in self._parts)
 
@@ -200,9 +202,9 @@ class Reference:
 
     def _start_backends(self, cast: Cast) -> None:
         """All of them at once, then wait for each."""
-        self._progress("starting the backends")
+        self._step("starting the backends")
         self._start(replace(cast.hub, command=(*cast.hub.command, "hub.sock")), 0)
-        until((self.folder.path / "hub.sock").exists, "hub", _PATIENCE)
+        self._until((self.folder.path / "hub.sock").exists, "hub")
         parts = (*cast.chat, *cast.polling)
         for part, port in zip(parts, free_ports(len(parts)), strict=True):
             self._start(part, port)
@@ -232,7 +234,7 @@ class Reference:
         process, port = self._running[name], self._parts[name][1].port
         log = self._log(name)
         try:
-            until(lambda: process.poll() is not None or _listens(port), f"listener of {name}", _PATIENCE)
+            self._until(lambda: process.poll() is not None or _listens(port), f"listener of {name}")
         except TimeoutError as error:
             raise NetworkError(f"the backend {name} does not start: {error}", where=str(log)) from error
         if process.poll() is not None:
