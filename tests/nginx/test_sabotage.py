@@ -34,6 +34,7 @@ from ws101.nginx import (
     locations,
     maps,
     names,
+    places,
     plan,
     realip,
     requests,
@@ -373,7 +374,7 @@ SABOTAGES: dict[str, Sabotage] = {
         locations, "auto_redirect", lambda true, s: true(s) or any(map(true_pass, s.children("if")))
     ),
     "a nested location inherits proxy_pass": both(
-        around(trace, "own_handler", _from_any_outer_level), around(plan, "governing_handler", _from_any_outer_level)
+        around(places, "own_handler", _from_any_outer_level), around(plan, "governing_handler", _from_any_outer_level)
     ),
     "rewrite drops the arguments": around(rewrite, "_change_uri", _drops_args),
     "rewrite keeps the arguments in spite of ?": around(rewrite, "_change_uri", _keeps_args),
@@ -403,11 +404,13 @@ SABOTAGES: dict[str, Sabotage] = {
     "the shortest wildcard wins": without(names.NameTable, "_find_head", _shortest_wildcard),
     "GET in limit_except leaves HEAD out": around(trace, "_enter_scope", _head_is_no_get),
     "internal holds for its own level alone": around(
-        trace, "effective", lambda true, s, n: true(s, n) if n != "internal" or s.all(n) else inherit._UNSET
+        places, "effective", lambda true, s, n: true(s, n) if n != "internal" or s.all(n) else inherit._UNSET
     ),
     "what return throws away stays": around(forward, "body_of", _with_state(discarded=False)),
     "a cleared URI flag comes back by a named location": around(forward, "_target", _with_state(valid_location=False)),
-    "try_files runs in an if too": entry(trace._STEPS, "try_files", _in_the_location),
+    "try_files runs in an if too": both(
+        without(places, "_is_open", lambda _scope: False), entry(trace._STEPS, "try_files", _in_the_location)
+    ),
     "a Location is forgotten": around(trace, "_end", _with_state(location=None)),
     "TLS names pick no server": around(trace, "trace", lambda true, c, a, b: true(c, replace(a, sni=None), b)),
     "geo takes the least specific network": without(maps.GeoTable, "lookup", lambda _self, _value: "D"),
@@ -438,10 +441,8 @@ SABOTAGES: dict[str, Sabotage] = {
     "geo believes nobody": without(variables, "forwarded_address", lambda *_asked: None),
     "the first handler of a location counts": around(rewrite, "_latest", lambda _true, _scope, found: found[0]),
     "servers that are down are asked": without(forward, "_sent", lambda _upstream, made: made),
-    "TLS is never refused": around(
-        trace, "_unspoken", lambda true, *a: None if (t := true(*a)) and not t.status else t
-    ),
-    "another host than TLS asked for is fine": without(trace, "_verifies_another", lambda *_asked: None),
+    "TLS is never refused": around(trace, "unspoken", lambda true, *a: None if (t := true(*a)) and not t.status else t),
+    "another host than TLS asked for is fine": without(trace, "verifies_another", lambda *_asked: None),
 }
 
 

@@ -17,7 +17,7 @@ from ws101.nginx.templates import Template, parse_template
 from ws101.nginx.variables import CAPTURE_CONFLICT, evaluate
 from ws101.text import lower
 
-__all__ = ["Denied", "check_access", "mirrored", "run_subrequest"]
+__all__ = ["Denied", "Gate", "check_access", "gate_of", "mirrored", "run_subrequest"]
 
 Run = Callable[[State, str], Outcome]
 """Takes a request from a step to its outcome."""
@@ -46,7 +46,7 @@ class Denied:
 
 
 @dataclass(frozen=True, slots=True)
-class _Gate:
+class Gate:
     """What a scope asks of a request before it may pass.
 
     Args:
@@ -77,7 +77,7 @@ def check_access(state: State, run: Run) -> Denied | None:
         state: The request.
         run: What takes a subrequest to its outcome.
     """
-    gate = _gate(state.scope)
+    gate = gate_of(state.scope)
     if gate is None:
         return None
     for name, origin in gate.counted:
@@ -100,7 +100,7 @@ def check_access(state: State, run: Run) -> Denied | None:
     return denied
 
 
-def _gate(scope: Scope) -> _Gate | None:
+def gate_of(scope: Scope) -> Gate | None:
     """The gate of a scope; None where it stands open."""
     memo = scope.memo
     if "gate" not in memo:
@@ -108,11 +108,11 @@ def _gate(scope: Scope) -> _Gate | None:
     return memo["gate"]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
-def _gathered(scope: Scope) -> _Gate | None:
+def _gathered(scope: Scope) -> Gate | None:
     rules, unread = _address_rules(scope)
     realm = effective(scope, "auth_basic")
     subrequest = effective(scope, "auth_request")
-    gate = _Gate(
+    gate = Gate(
         lower(effective(scope, "satisfy").text or "all") == "any",
         rules,
         None if realm.text is None else parse_template(realm.text),
@@ -148,7 +148,7 @@ def _third_parties(scope: Scope) -> tuple[Unknown, ...]:
     return tuple(found)
 
 
-def _by_address(state: State, gate: _Gate, _run: Run) -> Denied | bool:
+def _by_address(state: State, gate: Gate, _run: Run) -> Denied | bool:
     """allow and deny: the first rule that matches (ngx_http_access_module)."""
     for placed in gate.rules:
         if _matches(placed, state):
@@ -173,7 +173,7 @@ def _matches(placed: Placed, state: State) -> bool:
         return False
 
 
-def _by_password(state: State, gate: _Gate, _run: Run) -> Denied | bool:
+def _by_password(state: State, gate: Gate, _run: Run) -> Denied | bool:
     realm = evaluate(state, gate.realm) if gate.realm is not None else "off"
     if realm == "off":
         return False
@@ -187,7 +187,7 @@ def _by_password(state: State, gate: _Gate, _run: Run) -> Denied | bool:
     return True
 
 
-def _by_subrequest(state: State, gate: _Gate, run: Run) -> Denied | bool:
+def _by_subrequest(state: State, gate: Gate, run: Run) -> Denied | bool:
     """auth_request: 2xx lets the request pass, 401 and 403 refuse it, all else is 500."""
     if gate.subrequest is None:
         return False

@@ -15,17 +15,18 @@ from dataclasses import replace
 from functools import partial
 
 from ws101.http1 import Request
-from ws101.lazy import dataclass
 from ws101.nginx.access import check_access, mirrored, run_subrequest
 from ws101.nginx.bodies import body_limit, kept_of_too_long
 from ws101.nginx.build import Build
 from ws101.nginx.builtins import server_address, server_name
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
+from ws101.nginx.connection import begun, unspoken, verifies_another
 from ws101.nginx.escapes import escape_uri, split_args
 from ws101.nginx.forward import BadGateway, forwarded
 from ws101.nginx.inherit import effective, effective_all, is_on
 from ws101.nginx.locations import Found, find_location, location_name, named_location
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Outcome, Trace
+from ws101.nginx.places import place_of
 from ws101.nginx.realip import take_real_address
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, left_open, read_request
@@ -42,23 +43,6 @@ _METHODS_OF_FILES = frozenset(("GET", "HEAD", "POST"))
 _CLOSE = 444
 _MISDIRECTED = "the host is another than TLS was asked for, and clients are verified"
 _SHOWN = {494: 400, 495: 400, 496: 400, 497: 400}
-_CODE_HANDLERS = (
-    "content_by_lua_block",
-    "content_by_lua_file",
-    "content_by_lua",
-    "js_content",
-    "perl",
-    "echo",
-    "empty_gif",
-    "stub_status",
-    "flv",
-    "mp4",
-    "nchan_subscriber",
-    "nchan_pubsub",
-    "push_stream_subscriber",
-    "api",
-    "passenger_enabled",
-)
 
 
 def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
@@ -70,23 +54,26 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         return Trace(arrival, (step,), Outcome("closed"))
     if not isinstance(group, Group):
         return Trace(arrival, (), Outcome("unknown"), (Unknown(group.reason),))
-    chosen: list[Choice] = []
+    chosen: list[tuple[Choice, ClientSettings]] = []
     first = group.find(lower(arrival.sni)) if arrival.tls and arrival.sni else None
     misdirected: list[Placed] = []
 
     def choose(host: str) -> tuple[Scope, ClientSettings]:
         choice = group.find(host)
-        chosen.append(choice)
-        if first is not None and (origin := _verifies_another(choice.server, first, arrival, host)):
+        settings = client_settings(choice.server, build)
+        chosen.append((choice, settings))
+        if first is not None and (origin := verifies_another(choice.server, first, arrival, host)):
             misdirected.append(origin)
-        return choice.server, client_settings(choice.server, build)
+        return choice.server, settings
 
     default = first.server if first else group.default
-    if unspoken := _unspoken(group, arrival, build, default):
-        refusal = ("connection", unspoken.kind, *unspoken.why)
-        return Trace(arrival, (refusal,), Outcome(unspoken.kind, unspoken.status, server=default, scope=default))
-    received = read_request(arrival.request, build, client_settings(default, build), choose)
-    server = chosen[-1].server if chosen else default
+    if ends := unspoken(group, arrival, build, default):
+        refusal = ("connection", ends.kind, *ends.why)
+        return Trace(arrival, (refusal,), Outcome(ends.kind, ends.status, server=default, scope=default))
+    reading = client_settings(default, build)
+    received = read_request(arrival.request, build, reading, choose)
+    choice, own = chosen[-1] if chosen else (first, reading)
+    server = choice.server if chosen and choice is not None else default
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(arrival.request), server, server)
         if misdirected:
@@ -94,10 +81,10 @@ def trace(config: Config, arrival: Arrival, build: Build) -> Trace:
         state.decide("request", str(received.status or "closed"), received.reason)
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
-    state.left_open = left_open(received, client_settings(default, build), client_settings(server, build))
-    for unknown in state.left_open:
-        state.wonder(unknown)
-    _note_server(state, group, chosen[-1] if chosen else first)
+    if reading.unread or own.unread:
+        state.left_open = left_open(received, reading, own)
+        state.unknown += state.left_open
+    _note_server(state, group, choice)
     begin = _first_step(state, group, misdirected)
     take_real_address(state, server)
     return _done(state, _run(state, begin))
@@ -135,65 +122,14 @@ def _blank(request: Request) -> Received:
     )
 
 
-def _connected(group: Group) -> tuple[Decision]:
-    """The listener that took the connection, as a decision."""
-    return (Decision("connection", str(group.socket), "listen", _first_listen(group)),)
-
-
-def _served(group: Group, choice: Choice | None) -> tuple[Decision]:
-    """The server that answers, as a decision."""
-    if choice is None:
-        return (Decision("server", _title(group.default), "the default server of this address", group.default.opener),)
-    return (Decision("server", _title(choice.server), choice.why, choice.origin or choice.server.opener),)
-
-
 def _note_server(state: State, group: Group, choice: Choice | None) -> None:
-    state.steps += (partial(_connected, group), partial(_served, group, choice))
+    state.steps.append(partial(begun, group, choice))
     if choice is None:
         return
     if choice.captures is not None:
         remember_captures(state, choice.captures)
     if choice.unknown is not None:
         state.wonder(choice.unknown)
-
-
-def _title(server: Scope) -> str:
-    names = [arg for placed in server.all("server_name") for arg in placed.args]
-    return names[0] if names else "(no server_name)"
-
-
-@dataclass(frozen=True, slots=True)
-class _Unspoken:
-    """How a connection ends whose protocol the listener does not speak."""
-
-    kind: str
-    status: int | None
-    why: tuple[str, Placed | None]
-
-
-def _unspoken(group: Group, arrival: Arrival, build: Build, server: Scope) -> _Unspoken | None:
-    """What goes wrong before HTTP/1: TLS to a listener or a server without it, HTTP/2 alone without TLS."""
-    if arrival.tls and not group.ssl:
-        return _Unspoken("refused", 400, ("TLS was spoken to a listener without ssl", _first_listen(group)))
-    if arrival.tls and is_on(rejects := effective(server, "ssl_reject_handshake"), False) is True:
-        return _Unspoken("closed", None, ("the server rejects TLS handshakes", rejects.origin))
-    if group.http2 and not group.ssl and not build.does("h2_listener_serves_http1"):
-        why = "this version serves only HTTP/2 on a cleartext http2 listener"
-        return _Unspoken("closed", None, (why, _first_listen(group)))
-    return None
-
-
-def _first_listen(group: Group) -> Placed | None:
-    return group.listens[0] if group.listens else None
-
-
-def _verifies_another(server: Scope, first: Choice, arrival: Arrival, host: str) -> Placed | None:
-    """The ssl_verify_client of a server that the host picks after TLS has picked one by another name."""
-    verify = effective(server, "ssl_verify_client")
-    is_named = first.origin is not None and first.origin.name == "server_name"
-    if not is_named or lower(arrival.sni or "") == host or lower(verify.text or "off") == "off":
-        return None
-    return verify.origin
 
 
 def _first_step(state: State, group: Group, misdirected: list[Placed]) -> str:
@@ -258,7 +194,7 @@ def _find_location(state: State) -> Next:
 
 def _internal(state: State, scope: Scope) -> Placed | None:
     """The ``internal`` that keeps clients out; one that an unread file in a location may hold is taken as not there."""
-    setting = effective(scope, "internal")
+    setting = place_of(scope).internal
     if not isinstance(setting.value, Unknown):
         return setting.origin
     if setting.value.origin is not None and setting.value.origin.scope.kind == "location":
@@ -275,10 +211,9 @@ def _located(found: Found) -> list[Decision]:
 
 def _enter_scope(state: State) -> None:
     """limit_except replaces the location for the methods it does not list (ngx_http_update_location_config)."""
-    state.handler = own_handler(state.scope) or state.handler
-    for placed in state.scope.all("limit_except"):
-        allowed = {method.upper() for method in placed.args}
-        allowed |= {"HEAD"} if "GET" in allowed else set()
+    place = place_of(state.scope)
+    state.handler = place.handler or state.handler
+    for allowed, placed in place.excepts:
         if state.method not in allowed:
             inner = state.scope.child(placed)
             state.decide("location", inner.title, f"{state.method} is not listed", placed)
@@ -304,7 +239,7 @@ def _location_rewrite(state: State) -> Next:
         if returned:
             return _returned(state, returned)
     if not state.uri_changed:
-        return "access"
+        return "content" if place_of(state.scope).is_open else "access"
     state.uri_changes -= 1
     if state.uri_changes == 0:
         state.decide("rewrite", "500", "rewrite or internal redirection cycle")
@@ -382,10 +317,9 @@ def _jump(state: State, target: str) -> Next:
 def _content(state: State) -> Next:
     if state.handler is not None:
         return _proxied(state)
-    for name in _CODE_HANDLERS:
-        placed = state.scope.first(name)
-        if placed is not None:
-            raise Unanswerable(Unknown(f"{name} answers, which only run time knows", placed))
+    code = place_of(state.scope).code
+    if code is not None:
+        raise Unanswerable(Unknown(f"{code.name} answers, which only run time knows", code))
     if state.method not in _METHODS_OF_FILES:
         state.decide("content", "405", "files are served to GET and HEAD only")
         return _finish(state, 405)
@@ -394,9 +328,9 @@ def _content(state: State) -> Next:
 
 def _file(state: State, origin: Placed | None) -> Outcome:
     """A file is looked for; the last fallback of a try_files is taken to be there."""
-    root = effective(state.scope, "alias" if state.scope.all("alias") else "root")
-    state.decide("content", "a file", "no handler: nginx looks for a file", origin or root.origin)
-    state.wonder(Unknown(f"whether there is a file for {state.uri}", root.origin))
+    root = place_of(state.scope).root
+    state.decide("content", "a file", "no handler: nginx looks for a file", origin or root)
+    state.wonder(Unknown(f"whether there is a file for {state.uri}", root))
     return _end(state, "static", None)
 
 
@@ -409,10 +343,14 @@ def _proxied(state: State) -> Next:
         return replace(end, forwarded=error.made) if isinstance(end, Outcome) else end
     for unknown in result.unknown:
         state.wonder(unknown)
-    name = result.upstream.url if result.upstream else "?"
-    state.decide("upstream", name, result.handler.name, result.handler)
+    state.steps.append(partial(_passed_on, result))
     location = _absolute(state, state.location) if state.location is not None else None
     return Outcome("proxied", state.err_status or None, location, None, result, state.server, state.scope)
+
+
+def _passed_on(sent: Forwarded) -> tuple[Decision]:
+    """Where the request went, as a decision."""
+    return (Decision("upstream", sent.upstream.url if sent.upstream else "?", sent.handler.name, sent.handler),)
 
 
 def _returned(state: State, returned: Returned) -> Next:
