@@ -351,6 +351,15 @@ def test_what_no_finding_says_of_a_refused_line_is_not_lost() -> None:
     assert any('unknown "connection_upgrade" variable' in item.reason for item in report.unknown)
 
 
+def test_a_doubt_about_one_line_is_said_once_and_only_where_websockets_are_meant() -> None:
+    part = f"server {{ listen 80; location /ws {{ {PASS} {V11} {UP}\n{CO} {LONG} }} }}\n"
+    report = check(config_of({"site.conf": part}, "site.conf"), (OLD,), Options(ignore=AMBIENT))
+    assert sum("connection_upgrade" in item.reason for item in report.unknown) == 1
+    part = f"server {{ listen 80; location /a {{ include a.conf; {PASS} }} }}\n"
+    report = check(config_of({"site.conf": part}, "site.conf"), (OLD,), Options(ignore=AMBIENT))
+    assert [item.reason[:12] for item in report.unknown] == ["only a part ", '"a.conf" cou']
+
+
 def test_a_syntax_error_is_said_once() -> None:
     broken = site(f"location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }}") + "}"
     report = checked(broken, OLD)

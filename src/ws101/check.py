@@ -161,9 +161,17 @@ def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport
     rows, undecided = _table(contexts, kept) if table else ((), ())
     problems, doubts = _verdicts(shared)
     said = tuple(dict.fromkeys(entry.refusal for entry in kept if entry.refusal))
-    unsure = dict.fromkeys((*config.unknown, *doubts, *undecided))
+    unsure = dict.fromkeys((*config.unknown, *doubts, *(item for item in undecided if not _repeats(item, doubts))))
     unknown = tuple(item for item in unsure if not any(words in item.reason for words in said))
     return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
+
+
+def _repeats(item: Unknown, doubts: Sequence[Unknown]) -> bool:
+    """Whether a doubt about a route says what a doubt about the same line says already."""
+    if item.origin is None:
+        return False
+    said = (d.reason for d in doubts if d.origin is not None and d.origin.directive is item.origin.directive)
+    return any(item.reason in reason for reason in said)
 
 
 def _verdicts(shared: Shared) -> tuple[tuple[Problem, ...], tuple[Unknown, ...]]:
@@ -324,7 +332,9 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
         here = found.get(route.location, ())
         tunnel, upstream, doubts = _tunnel(views, route)
         through, barred = _through(first, route, tunnel, here)
-        unknown += (*(doubts if through is None else ()), *barred)
+        meant = intents.get(route.location, "none")
+        if meant != "none":
+            unknown += (*(doubts if through is None else ()), *barred)
         if route.server not in servers:
             servers[route.server] = (_listens(route.server), _names(route.server))
         listen, names = servers[route.server]
@@ -336,7 +346,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 opener.directive.source.path,
                 opener.directive.line,
                 _written(route) if _protocol(route) else upstream or _written(route),
-                intents.get(route.location, "none"),
+                meant,
                 tunnel,
                 through,
                 tuple(dict.fromkeys(entry.finding.rule for entry in here)),

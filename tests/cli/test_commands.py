@@ -87,6 +87,14 @@ def test_no_route_beside_an_error_that_bites_on_the_way_back_gets_a_yes(tmp_path
     assert [(row["tunnel"], row["through"]) for row in asked.json["routes"]] == [(True, False)]
 
 
+def test_a_part_whose_includes_are_not_there_is_no_error_and_no_all_clear(tmp_path: Path) -> None:
+    (tmp_path / "proxy.conf").write_text("server { listen 80; location / { include conf.d/proxy.conf; } }\n")
+    done = ws101("check", "proxy.conf", *OLD, cwd=tmp_path)
+    assert done.code == 0
+    assert "no findings, but not everything is known, in 1 file" in done.out
+    assert '"conf.d/proxy.conf" could not be read' in done.out
+
+
 def test_where_nginx_refuses_the_files_the_table_says_so(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(WORKING + "}")
     done = ws101("check", str(tmp_path), *OLD)

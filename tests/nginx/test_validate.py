@@ -226,6 +226,18 @@ def test_a_missing_include_makes_what_it_may_set_uncertain() -> None:
     assert any('unknown "b" variable' in unknown.reason for unknown in report.unknown)
 
 
+@pytest.mark.parametrize("path", ["snippets/a.conf", "/etc/nginx/snippets/a.conf"])
+def test_what_stands_around_a_part_is_not_missed_in_it(path: str) -> None:
+    lines = f"include {path}; access_log /x proxy; location / {{ proxy_cache STATIC; proxy_pass http://a; }}"
+    config = Config(MemoryFiles({"/c/site": f"server {{ listen 81; {lines} }}".encode()}), "/c/site", inside="/c")
+    report = check(config, (PLAIN,))
+    assert (report.problems, report.findings) == ((), ())
+    assert any(f'"{path}" could not be read' in item.reason for item in report.unknown)
+    whole = f"events {{}} http {{ server {{ listen 81; {lines} }} }}".encode()
+    config = Config(MemoryFiles({"/c/site": whole}), "/c/site", complete=True)
+    assert [problem.message[:7] for problem in check(config, (PLAIN,)).problems] == ["open() "]
+
+
 def test_third_party_directives_are_never_errors_unless_the_build_decides() -> None:
     lines = "more_set_headers a; lua_code_cache on; set_by_lua $x 1; add_header a $x;"
     text = f"events {{}}\nhttp {{ server {{ listen 81; {lines} }} }}\n"
@@ -259,7 +271,9 @@ def test_what_only_some_versions_refuse_names_them_and_is_no_problem() -> None:
     assert {build.version for build in found.builds} == {(1, 22, 1), (1, 23, 0)}
     report = check(config, builds)
     assert not report.problems
-    assert any("before 1.25.1" in unknown.reason for unknown in report.unknown)
+    assert [f.message for f in report.findings if "http2" in f.message] == [
+        'nginx refuses the configuration: unknown directive "http2" (with nginx before 1.25.1)'
+    ]
 
 
 def test_a_problem_of_every_version_is_a_problem() -> None:

@@ -290,7 +290,7 @@ class Http:
         self._reads(met.directive, path)
         if path.error:
             self.say(path.error, met.directive)
-        elif len(met.args) > 1 and met.args[1] not in self._formats and not self.opaque:
+        elif len(met.args) > 1 and met.args[1] not in self._formats and not (self.opaque or self._is_fragment):
             self.say(f'unknown log format "{met.args[1]}"', met.directive)
         elif wrong := next((a for a in met.args[2:] if not a.startswith(_LOG_OPTIONS) and a != "gzip"), None):
             self.say(f'invalid parameter "{wrong}"', met.directive)
@@ -416,7 +416,7 @@ class Http:
                     self._compile_header(directive, args)
         for name, opener in self._primaryless:
             self.say(f'no servers in upstream "{name}"', opener)
-        for name, directive in self._cache_uses if not self.opaque else ():
+        for name, directive in self._cache_uses if not (self.opaque or self._is_fragment) else ():
             if name not in self._caches:
                 self.say(f'"{directive.name}" zone "{name}" is unknown', directive, place=end)
         for message, directive in self._merge_errors:

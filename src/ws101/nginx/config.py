@@ -436,8 +436,12 @@ class Config:
     ) -> None:
         placed = Placed(directive, scope, via)
         scope.opaque += (placed,)
-        reason = f'"{path}" could not be read ({error.strerror or error}), so what it sets is unknown'
+        is_part = self.fragment not in (None, "main")  # nobody knows where its relative paths lead
+        named = directive.args[0] if is_part and "*" not in directive.args[0] else path
+        reason = f'"{named}" could not be read ({error.strerror or error}), so what it sets is unknown'
         self.unknown.append(Unknown(reason, placed))
+        if is_part:
+            return
         if self.complete or (self.inside is not None and path.startswith(self.inside.rstrip("/") + "/")):
             number, text = error.errno or 2, error.strerror or "No such file or directory"
             self._problem(directive, f'open() "{path}" failed ({number}: {text})')

@@ -116,7 +116,15 @@ def summary(report: CheckReport, style: Style) -> str:
     parts = [style.paint(level.value, count(counted[level], level.value)) for level in Level if counted[level]]
     if report.unsaid:
         parts.insert(0, style.paint("error", count(len(report.unsaid), "syntax problem")))
+    if not parts and _is_open(report):
+        return style.paint("unknown", "no findings, but not everything is known,")
     return ", ".join(parts) or style.paint("good", "no findings")
+
+
+def _is_open(report: CheckReport) -> bool:
+    """Whether the answer is unknown for a route that is meant for WebSockets, or for all that is there."""
+    meant = [row.through for row in report.routes if row.websocket != "none"]
+    return None in meant or (not report.routes and any(item.origin is not None for item in report.unknown))
 
 
 def _closing(subject: Subject, report: CheckReport, style: Style, fix_command: str) -> list[str]:
