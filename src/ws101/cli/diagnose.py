@@ -33,7 +33,7 @@ _EXIT_CODES = {"works": 0, "degraded": 0, "broken": 1, "unknown": 2}
 @conf_option
 @click.option("--no-conf", is_flag=True, help="Look from outside: take no configuration of this machine.")
 @click.option("--direct", metavar="URL", help="The backend's own address, to compare with.")
-@click.option("--offline", is_flag=True, help="Open no connection: the configuration alone speaks.")
+@click.option("--offline", is_flag=True, help="Open no connection: the configuration speaks, and logs.")
 @connection_options
 @click.option("--origin", metavar="ORIGIN", help="The Origin field, as a browser on that site sends it.")
 @click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="Offer a subprotocol; repeatable.")
@@ -104,6 +104,10 @@ def command(
 
     endpoint = parse_ws_url(pasted.url)
     _check_page(page)
+    if offline and (direct or idle or heartbeat):
+        raise UsageError(
+            "--direct, --idle and --heartbeat need a connection, and --offline opens none", help="leave one of them out"
+        )
     loaded = _load(Inputs(roots, nginx, nginx_version), conf, endpoint, offline=offline, no_conf=no_conf)
     options = HandshakeOptions(
         origin=latin1(origin) if origin else None,
@@ -123,8 +127,9 @@ def command(
     )
     if loaded is not None:
         loaded = _with_running(loaded, told=bool(nginx or nginx_version))
-        case = _with_configuration(case, loaded, here=loaded.disk is not None and is_here(endpoint.host))
-    case = _with_logs(case, loaded, error_logs, access_logs)
+        here = loaded.disk is not None and is_here(endpoint.host, look_up=not offline)
+        case = _with_configuration(case, loaded, here=here, look_up=not offline)
+    case = _with_logs(case, loaded, error_logs, access_logs, offline=offline)
     with Progress.on(sys.stderr) as progress:
         found = examine(case, offline=offline, progress=progress.show)
     _write_page(page, found, loaded, pasted, case)
@@ -140,7 +145,9 @@ def _load(inputs: Inputs, conf: str | None, endpoint: Endpoint, *, offline: bool
     """
     if no_conf and (conf or offline):
         raise UsageError("--no-conf excludes --conf and --offline", help="leave one of them out")
-    return inputs.load_conf(conf, endpoint) if conf or offline else None if no_conf else inputs.find(endpoint)
+    if conf or offline:
+        return inputs.load_conf(conf, endpoint, look_up=not offline)
+    return None if no_conf else inputs.find(endpoint)
 
 
 def _read(address: tuple[str, ...]) -> Pasted:
@@ -181,7 +188,7 @@ def _with_running(loaded: Loaded, *, told: bool) -> Loaded:
     return replace(loaded, found=found, subject=subject)
 
 
-def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
+def _with_configuration(case: Case, loaded: Loaded, *, here: bool, look_up: bool) -> Case:
     from dataclasses import replace
 
     from ws101.cli.judging import findings_on
@@ -195,7 +202,7 @@ def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
     stale = stale_files(found, loaded.config) if found else ()
 
     def around(forwarded: Forwarded | None) -> Surroundings:
-        return look_around(loaded.config, forwarded, master=master, stale=stale)
+        return look_around(loaded.config, forwarded, master=master, stale=stale, look_up=look_up)
 
     on_this_machine = here or found is not None
     return replace(
@@ -208,7 +215,9 @@ def _with_configuration(case: Case, loaded: Loaded, *, here: bool) -> Case:
     )
 
 
-def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], access: tuple[str, ...]) -> Case:
+def _with_logs(
+    case: Case, loaded: Loaded | None, errors: tuple[str, ...], access: tuple[str, ...], *, offline: bool
+) -> Case:
     """The logs that were named; without any, those that the configuration of this machine names.
 
     Raises:
@@ -216,7 +225,7 @@ def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], acces
     """
     from dataclasses import replace
 
-    from ws101.host.logs import Log, Logs, formats_of
+    from ws101.host.logs import Log, Logs, formats_of, named_logs, shutdown_timeout
     from ws101.host.process import compiled, error_log_of
     from ws101.logs import COMBINED
 
@@ -227,13 +236,20 @@ def _with_logs(case: Case, loaded: Loaded | None, errors: tuple[str, ...], acces
         if not os.path.exists(log.path):  # noqa: PTH110 - a name may hold any byte
             raise InputError("there is no such log", where=log.path, help="name a file that nginx writes")
     if named:
-        return replace(case, logs=Logs.of(named))
+        return replace(case, logs=Logs.of(named, shutdown=shutdown_timeout(loaded.config) if loaded else None))
     if loaded is None or not case.here:
-        return case
+        unread = offline and loaded is not None and named_logs(loaded.config, None)
+        return replace(case, logs=Logs.left(_LOGS_ELSEWHERE)) if unread else case
     paths = compiled(found.binary.version_text) if found else None
     prefix = found.master.prefix(paths) if found and found.master and paths else ""
     default = (error_log_of(found.master) if found and found.master else None) or ""
     return replace(case, logs=Logs.of_configuration(loaded.config, prefix=prefix, default=default))
+
+
+_LOGS_ELSEWHERE = (
+    "what the logs say: no nginx of this machine is seen to run this configuration, so those that it names were not "
+    "read; --access-log and --error-log name logs"
+)
 
 
 def _check_page(path: str | None) -> None:

@@ -158,15 +158,20 @@ class Inputs:
         disk = DiskFiles(parse_root(root) for root in self.roots)
         return disk, _main_file(disk, _config_name(disk, given), given)
 
-    def load_conf(self, given: str | None, endpoint: Endpoint) -> Loaded:
+    def load_conf(self, given: str | None, endpoint: Endpoint, *, look_up: bool = True) -> Loaded:
         """Read ``--conf``, or without it the configuration of the nginx of this machine that answers at an address.
+
+        Args:
+            given: What ``--conf`` says.
+            endpoint: The address.
+            look_up: Whether the address of its name may be asked for.
 
         Raises:
             InputError: As `load`; or if no ``--conf`` was given and there is no such nginx.
         """
         if given is not None:
             return self.load(given)
-        loaded = self.find(endpoint)
+        loaded = self.find(endpoint, look_up=look_up)
         if loaded is None:
             raise InputError(
                 f"no nginx configuration of this machine answers for {endpoint.url}",
@@ -174,8 +179,13 @@ class Inputs:
             )
         return loaded
 
-    def find(self, endpoint: Endpoint) -> Loaded | None:
-        """The configuration of this machine's nginx that can be what answers at an address; None if none can."""
+    def find(self, endpoint: Endpoint, *, look_up: bool = True) -> Loaded | None:
+        """The configuration of this machine's nginx that can be what answers at an address; None if none can.
+
+        Args:
+            endpoint: The address.
+            look_up: Whether the address of its name may be asked for.
+        """
         from ws101.cli.machine import concerns, on_this_machine
 
         disk = DiskFiles(parse_root(root) for root in self.roots)
@@ -184,7 +194,7 @@ class Inputs:
                 config = Config(disk, name_of(found.conf), complete=True)
             except Ws101Error:
                 continue
-            if concerns(config, endpoint):
+            if concerns(config, endpoint, look_up=look_up):
                 build = self.option_build()
                 subject = Subject(config, (found.binary.build,), "binary", found.binary.path, found.conf)
                 return Loaded(replace(subject, builds=(build,), source="option") if build else subject, disk, found)

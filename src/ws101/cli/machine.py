@@ -72,14 +72,22 @@ def _program(master: Master) -> NginxBinary | None:
         return None
 
 
-def concerns(config: Config, endpoint: Endpoint) -> bool:
-    """Whether a configuration of this machine can be what answers at an address: it listens there, and it is here."""
+def concerns(config: Config, endpoint: Endpoint, *, look_up: bool = True) -> bool:
+    """Whether a configuration of this machine can be what answers at an address: it listens there, and it is here.
+
+    Args:
+        config: The configuration.
+        endpoint: The address.
+        look_up: Whether the address of its name may be asked for.
+    """
     from ws101.host.doctor import is_here
 
     servers = config.servers
     listening = any(_listens(server.all("listen"), endpoint.port) for server in servers)
     names = [lower(name) for server in servers for placed in server.all("server_name") for name in placed.args]
-    return listening and (any(_covers(name, endpoint.host) for name in names) or is_here(endpoint.host))
+    return listening and (
+        any(_covers(name, endpoint.host) for name in names) or is_here(endpoint.host, look_up=look_up)
+    )
 
 
 def _listens(listens: tuple[object, ...], port: int) -> bool:

@@ -75,8 +75,10 @@ def _offline_causes(facts: Facts) -> tuple[RootCause, ...]:
     configured = tuple(_configured(finding, facts) for finding in facts.findings)
     errors = any(cause.level is Level.ERROR for cause in configured)
     traced = () if errors else from_trace(facts.predicted)
-    found = (below.mixed_content(facts), beyond.inner_hop(facts), life.reloads(facts))
-    return _ordered([[*_kept(found[:1])], [*traced], [*configured], [*_kept(found[1:])]])
+    found = (below.mixed_content(facts), beyond.inner_hop(facts), *(cause(facts) for cause in life.TOLD))
+    known = {cause.rule for cause in (*traced, *configured, *_kept(found))}
+    logged = [cause for cause in life.logged(facts) if cause.rule not in known]
+    return _ordered([[*_kept(found[:1])], [*traced], [*configured], [*_kept(found[1:])], logged])
 
 
 def _kept(causes: Iterable[RootCause | None]) -> list[RootCause]:

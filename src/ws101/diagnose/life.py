@@ -9,7 +9,7 @@ from ws101.nginx.directives import parse_time
 from ws101.probes.core import Observation
 from ws101.text import Span
 
-__all__ = ["CAUSES", "pinged_in_time"]
+__all__ = ["CAUSES", "TOLD", "logged", "pinged_in_time"]
 
 _EARLY, _LATE = 0.35, 1.0
 """How much before and after its figure nginx may cut: NGX_TIMER_LAZY_DELAY, and a busy machine."""
@@ -256,6 +256,26 @@ def ended_together(facts: Facts) -> RootCause | None:
     )
 
 
+def logged(facts: Facts) -> tuple[RootCause, ...]:
+    """What the error log says of this path without anything having been tried: it was so then."""
+    own = (clue for clue in facts.clues if clue.mine and clue.rule not in ("read-timeout", "reload-drops-connections"))
+    return tuple(
+        blame(
+            clue.rule,
+            "possible",
+            f"the error log tells: {clue.meaning}",
+            f"{clue.path}: {clue.line}",
+            help="it was so then; without --offline it is tried now",
+            by=("logs",),
+            level=Level.NOTE,
+        )
+        for clue in own
+    )
+
+
+TOLD = (cut_in_logs, reloads, ended_together)
+"""Those that need no experiment."""
+
 CAUSES = (
     idle_cut,
     idle_closed,
@@ -263,8 +283,6 @@ CAUSES = (
     no_heartbeat,
     slow_heartbeat,
     frozen_peer,
-    cut_in_logs,
-    reloads,
-    ended_together,
+    *TOLD,
 )
 """Those that were measured first."""

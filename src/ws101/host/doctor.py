@@ -88,19 +88,19 @@ def examine(case: Case, *, offline: bool = False, progress: Progress = _say_noth
 
     Args:
         case: What is to be diagnosed.
-        offline: Open no connection: the configuration alone speaks.
+        offline: Open no connection: the configuration speaks, and what the logs tell of before.
         progress: Gets the title of each step before it is made.
     """
     asker = Asker(case.network, case.options, progress)
+    _mark_logs(case)
     if not offline:
-        _mark_logs(case)
         progress("the opening handshake")
         begin = time.monotonic()
         asker.note("site", "the opening handshake", handshake(case.endpoint, case.options, case.network)[0],
                    time.monotonic() - begin)  # fmt: skip
     facts = _facts(case, asker.results.get("site"))
     if offline:
-        return diagnose(facts)
+        return diagnose(_with_logs(case, facts))
     facts = replace(facts, results=asker.results)
     while not asker.spent and (todo := plan(facts)):
         for experiment in todo:
@@ -230,8 +230,15 @@ def _address(through: Observation | None) -> str | None:
     return host if _is_address(host) else None
 
 
-def is_here(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+def is_here(host: str, *, look_up: bool = True) -> bool:
+    """Whether a host name or address is this machine's own.
+
+    Args:
+        host: The name or address.
+        look_up: Whether a name's address may be asked for; else only ``localhost`` and addresses can be.
+    """
+    if not look_up and host.lower() != "localhost" and not _is_address(host):
+        return False
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):

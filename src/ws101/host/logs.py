@@ -172,6 +172,7 @@ class Logs:
         self._workers, self._shutdown = tuple(workers), shutdown
         self._marked: list[tuple[Log, LogMark]] = []
         self._unreadable: list[str] = []
+        self._left: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, logs: Iterable[Log], *, shutdown: float | None = None) -> Logs:
@@ -194,6 +195,13 @@ class Logs:
             shutdown=shutdown_timeout(config),
         )
 
+    @classmethod
+    def left(cls, reason: str) -> Logs:
+        """None at all, and why."""
+        logs = cls(lambda _: ())
+        logs._left = (reason,)
+        return logs
+
     def mark(self, scope: Scope | None) -> None:
         """Remember where the logs end now.
 
@@ -208,8 +216,8 @@ class Logs:
         return tuple(log for log, _ in self._marked if log.form and self._readable(log.path))
 
     def doubts(self) -> tuple[Unknown, ...]:
-        """What could not be read."""
-        return tuple(Unknown(reason) for reason in dict.fromkeys(self._unreadable))
+        """What could not be read, or was not."""
+        return tuple(Unknown(reason) for reason in dict.fromkeys((*self._left, *self._unreadable)))
 
     def clues(self, target: str, timeout: float | None) -> tuple[Clue, ...]:
         """What the logs tell: first what was added since, then the tails from before.

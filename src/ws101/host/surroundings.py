@@ -23,7 +23,12 @@ _LOOKUP = 3.0
 
 
 def look_around(
-    config: Config, forwarded: Forwarded | None, *, master: int | None = None, stale: tuple[str, ...] = ()
+    config: Config,
+    forwarded: Forwarded | None,
+    *,
+    master: int | None = None,
+    stale: tuple[str, ...] = (),
+    look_up: bool = True,
 ) -> Surroundings:
     """What this machine shows of the way to the backend.
 
@@ -32,12 +37,14 @@ def look_around(
         forwarded: The request's way in it.
         master: The process id of the nginx that runs it; None if unknown.
         stale: Files that changed since it loaded them.
+        look_up: Whether the addresses of names may be asked for.
     """
     peers = forwarded.upstream.peers if forwarded and forwarded.upstream else ()
     paths = [peer.address.removeprefix("unix:").rstrip(":") for peer in peers if peer.address.startswith("unix:")]
     user = user_of(config)
     closed = [(path, why) for path in paths if (why := socket_closed_to(path, user))]
     names = dict.fromkeys(peer.address.rpartition(":")[0] for peer in peers if not peer.address.startswith("unix:"))
+    names = names if look_up else {}
     resolved = [(name, addresses_of(name)) for name in names if name and not _is_address(name) and name != "localhost"]
     leaving = sum(worker.leaving for worker in workers(master)) if master is not None else 0
     return Surroundings(stale, tuple(resolved[:8]), tuple(closed), _selinux_forbids(), leaving)
