@@ -329,6 +329,46 @@ def test_a_told_url_that_needs_tls_where_there_is_none_does_not_get_through() ->
     assert through(check_text(text, "wss://example.com/ws", URL)) == [None]
 
 
+WORKS = f"{PASS} {V11} {UP} {CO} {LONG}"
+CERTBOT = (
+    "listen 443 ssl; ssl_certificate a.pem; ssl_certificate_key a.key; "
+    'if ($scheme != "https") { return 301 https://$host$request_uri; }'
+)
+
+
+def test_a_server_that_redirects_what_comes_without_tls_is_asked_with_tls() -> None:
+    report = check_text(site(f"{CERTBOT} location / {{ {WORKS} proxy_set_header X-Forwarded-Proto $scheme; }}"))
+    assert (names(report), through(report)) == ([], [True])
+    report = check_text(site(f"{CERTBOT} location / {{ {PASS} {V11} {UP} {LONG} }}"))
+    assert (names(report)[0], through(report)) == (("missing-connection-header", "error"), [False])
+
+
+def test_without_tls_the_same_redirect_takes_everything() -> None:
+    redirect = 'if ($scheme != "https") { return 301 https://$host$request_uri; }'
+    assert through(check_text(site(f"{redirect} location / {{ {WORKS} }}"))) == [False]
+
+
+@pytest.mark.parametrize(
+    ("names_", "condition", "answer"),
+    [
+        ("vault.example.org", '$host !~ "^vault[.]example[.]org$"', True),
+        ("*.example.org vault.example.org", "$http_host != vault.example.org", True),
+        ("vault.example.org", "$host = vault.example.org", False),
+        ("_", "$host = example.com", False),
+    ],
+)
+def test_a_server_that_looks_at_the_host_is_asked_for_its_name(names_: str, condition: str, answer: bool) -> None:
+    text = site(f"if ({condition}) {{ return 404; }} location /ws {{ {WORKS} }}")
+    assert through(check_text(text.replace("server_name example.com;", f"server_name {names_};"))) == [answer]
+
+
+def test_servers_that_are_written_alike_are_told_apart_by_name_and_by_tls() -> None:
+    server = "server {{ {} if ($host = a.test) {{ return 404; }} location /ws {{ " + WORKS.replace("{", "{{") + " }} }}"
+    servers = "".join(server.format(f"listen 80; server_name {name};") for name in ("a.test", "b.test"))
+    report = check_text(f"events {{}} http {{ {MAP} {servers} }}")
+    assert through(report) == [False, True]
+
+
 def test_what_a_finding_says_of_a_refused_line_is_said_once() -> None:
     report = checked(site(f"location /ws {{ {PASS} {V11} {UP}\n{CO} {LONG} }}", ""), OLD)
     assert names(report) == [("map-variable-undefined", "error")]

@@ -66,6 +66,21 @@ def test_the_map_goes_into_a_folder_that_http_includes() -> None:
     assert not fixed.has_errors
 
 
+@pytest.mark.parametrize(
+    "guard",
+    [
+        "listen 443 ssl; if ($scheme = http) { return 301 https://a.example; }",
+        "if ($host != a.example) { return 404; }",
+    ],
+)
+def test_what_turns_strangers_away_hides_no_change_from_the_proof(guard: str) -> None:
+    body = f"{guard} location / {{ {PASS} proxy_set_header X a; }}"
+    old = f"events {{}} http {{ server {{ server_name a.example; {body} }} }}"
+    configs = config_of({"nginx.conf": old}), config_of({"nginx.conf": old.replace("X a", "X b")})
+    assert [found.method for found in same_outcomes(*configs, (OLD,))] == ["GET", "POST"]
+    assert same_outcomes(configs[0], configs[0], (OLD,)) == ()
+
+
 @pytest.mark.parametrize("beside", ["gzip on;\r\n", ""])
 def test_a_new_file_has_the_line_ends_of_its_neighbours(beside: str) -> None:
     files = {

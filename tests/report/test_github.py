@@ -56,7 +56,8 @@ def test_columns_are_given_within_one_line_and_end_with_its_last_character(tmp_p
 
 
 def test_a_refusal_is_said_once_and_what_cannot_be_known_too(tmp_path: Path) -> None:
-    commands = [parsed(line) for line in lines_of(read(tmp_path, BROKEN["refused"]), str(tmp_path))[:-1]]
+    text = str(BROKEN["refused"]).replace("/status", "/status/socket.io/")
+    commands = [parsed(line) for line in lines_of(read(tmp_path, text), str(tmp_path))[:-1]]
     refusals = [(level, fields["title"]) for level, fields, text in commands if "unexpected end of file" in text]
     assert refusals == [("error", "WS127 config-syntax-error")]
     assert any(fields["title"] == "unknown" and level == "notice" for level, fields, _ in commands)

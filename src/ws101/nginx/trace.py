@@ -31,12 +31,12 @@ from ws101.nginx.realip import take_real_address
 from ws101.nginx.regex import RegexError, Undecided, compile_regex
 from ws101.nginx.requests import ClientSettings, Received, Refused, client_settings, left_open, read_request
 from ws101.nginx.rewrite import Returned, is_redirect, own_handler, run_script
-from ws101.nginx.servers import Choice, Group, listeners
+from ws101.nginx.servers import Choice, Group, listeners, parse_listen
 from ws101.nginx.state import State, Unanswerable
 from ws101.nginx.variables import evaluate_text, remember_captures
 from ws101.text import lower
 
-__all__ = ["answer", "forward", "trace"]
+__all__ = ["answer", "forward", "tls_port", "trace"]
 
 Next = Outcome | str
 _METHODS_OF_FILES = frozenset(("GET", "HEAD", "POST"))
@@ -454,7 +454,8 @@ _STEPS: dict[str, Callable[[State], Next]] = {
 def answer(route: Route, request: Request, build: Build) -> Trace:
     """What a route does with a request that has reached it; no server or location is selected.
 
-    The server's rewrite directives run first, then the location's own; an ``if`` block's condition is taken as true.
+    It came with TLS if the server takes TLS anywhere: many redirect what comes without.  The server's rewrite
+    directives run first, then the location's own; an ``if`` block's condition is taken as true.
     """
     key = ("answer", request, build)
     memo = route.location.memo
@@ -465,7 +466,8 @@ def answer(route: Route, request: Request, build: Build) -> Trace:
 
 def _answer(route: Route, request: Request, build: Build) -> Trace:
     config, server = route.server.config, route.server
-    arrival = Arrival(request)
+    port = tls_port(server)
+    arrival = Arrival(request) if port is None else Arrival(request, port, tls=True)
     received = _received_by(server, request, build)
     if isinstance(received, Refused):
         state = State(config, build, arrival, _blank(request), server, server)
@@ -473,6 +475,17 @@ def _answer(route: Route, request: Request, build: Build) -> Trace:
         return _done(state, _refused(state, received.status, received.code))
     state = State(config, build, arrival, received, server, server)
     return _done(state, _run_in(state, route))
+
+
+def tls_port(server: Scope) -> int | None:
+    """The port of the first ``listen`` of a server that takes TLS, also by the old ``ssl on``; None without one."""
+    key = "tls port"
+    if key not in server.memo:
+        all_do = effective(server, "ssl").text == "on"
+        read = (parse_listen(line.args) for line in server.all("listen"))
+        taking = (one for one in read if "quic" not in one.flags and (all_do or "ssl" in one.flags))
+        server.memo[key] = next((s.port for one in taking for s in one.sockets if s.port is not None), None)
+    return server.memo[key]  # type: ignore[return-value]  # the memo of this key holds nothing else
 
 
 def _received_by(server: Scope, request: Request, build: Build) -> Received | Refused:

@@ -7,12 +7,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 
+from ws101.http1 import Request
 from ws101.lazy import dataclass, lazy_pattern
 from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.nginx.locations import location_name
 from ws101.nginx.outcome import Arrival, Decision, Forwarded, Trace
-from ws101.nginx.trace import answer, trace
+from ws101.nginx.trace import answer, tls_port, trace
 from ws101.nginx.validate import Refusal, validate
 from ws101.rules.base.aims import Aim, Intent, answered_by_file, find_aims, location_of, slash_redirect
 from ws101.rules.base.causes import Cause, Fault, fault_of
@@ -20,7 +21,7 @@ from ws101.rules.base.hints import is_polling
 from ws101.rules.base.options import Options
 from ws101.rules.base.remarks import Remark, read_remarks, seconds
 from ws101.rules.base.sharing import signature
-from ws101.rules.base.urls import arrival_of, handshake_request, plain_request
+from ws101.rules.base.urls import arrival_of, for_host, handshake_request, host_of, plain_request
 from ws101.syntax import Directive
 from ws101.text import Span
 
@@ -34,6 +35,7 @@ _FIREFOX = replace(
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
 )
 _HTTP_CONNECTION = lazy_pattern("http_connection", re.ASCII | re.IGNORECASE)
+_BY_HOST = lazy_pattern(r"(?:\bif\s*\(\s*|\bmap\s+)[\"']?\$\{?(?:http_)?host\b", re.ASCII | re.IGNORECASE)
 _LOCALHOST = lazy_pattern("localhost", re.ASCII | re.IGNORECASE)
 _QUERY = handshake_request("/ws?ws101=1")
 
@@ -93,6 +95,11 @@ class Shared:
         return any(_HTTP_CONNECTION.search(source.text) for source in self.config.sources.values())
 
     @cached_property
+    def decides_by_host(self) -> bool:
+        """Whether an ``if`` or a map looks at the name that the client asks for."""
+        return any(_BY_HOST.search(source.text) for source in self.config.sources.values())
+
+    @cached_property
     def reads_localhost(self) -> bool:
         """Whether localhost is named anywhere, in any case."""
         return any(_LOCALHOST.search(source.text) for source in self.config.sources.values())
@@ -144,7 +151,7 @@ class Context:
         self.shared = shared
         self.build = build
         self.memo: dict[str, object] = {}
-        self._answers: dict[tuple[str, str], Answer] = {}
+        self._answers: dict[tuple[object, ...], Answer] = {}
 
     @property
     def config(self) -> Config:
@@ -184,16 +191,18 @@ class Context:
 
     def forwarded(self, aim: Aim, build: Build | None = None) -> Forwarded | None:
         """What an opening handshake becomes on its way to the aim's backend; None if it does not go there."""
-        outcome = answer(aim.route, _HANDSHAKE, build or self.build).outcome
+        outcome = answer(aim.route, self.asked(aim.route), build or self.build).outcome
         return outcome.forwarded if outcome.scope is aim.scope else None
 
     def answer(self, route: Route) -> Answer:
         """What becomes of an opening handshake that reaches a route; routes that are written alike share it."""
-        key, url = signature(route)
+        alike, url = signature(route)
+        request = self.asked(route)
+        key = (*alike, tls_port(route.server), request.header("Host")) if alike is not None else None
         known = self._answers.get(key) if key is not None else None
         if known is not None:
             return Answer(known.tunnel, url, known.unknown)
-        found = answer(route, _HANDSHAKE, self.build)
+        found = answer(route, request, self.build)
         forwarded = found.outcome.forwarded
         if forwarded is None:
             return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
@@ -203,6 +212,11 @@ class Context:
             self._answers[key] = result
         return result
 
+    def asked(self, route: Route, request: Request = _HANDSHAKE) -> Request:
+        """The request that a route is asked about: for a name of its server, if anything decides by that."""
+        host = host_of(route.server) if self.shared.decides_by_host else ""
+        return for_host(request, host) if host else request
+
     def routes_of(self, server: Scope) -> tuple[Route, ...]:
         """The proxied routes of a server."""
         return self.shared.routes.get(server, ())
@@ -211,7 +225,7 @@ class Context:
         """What an ordinary GET becomes there; None if it does not go there."""
         if self._is_for_handshakes(aim):
             return None
-        outcome = answer(aim.route, plain_request(), self.build).outcome
+        outcome = answer(aim.route, self.asked(aim.route, plain_request()), self.build).outcome
         return outcome.forwarded if outcome.scope is aim.scope else None
 
     def _is_for_handshakes(self, aim: Aim) -> bool:
@@ -220,20 +234,20 @@ class Context:
             return False
         server = aim.route.server
         doors = [r for r in self.config.routes_of(server) if r.location.kind == "location" and r.location != aim.scope]
-        if not any(answer(door, _HANDSHAKE, self.build).outcome.scope is aim.scope for door in doors):
+        if not any(answer(door, self.asked(door), self.build).outcome.scope is aim.scope for door in doors):
             return False
-        ways = (answer(door, plain_request(), self.build).outcome for door in doors)
+        ways = (answer(door, self.asked(door, plain_request()), self.build).outcome for door in doors)
         return all(way.kind != "unknown" and way.scope is not aim.scope for way in ways)
 
     def firefox(self, aim: Aim) -> Forwarded | None:
         """What a handshake with ``Connection: keep-alive, Upgrade`` becomes there."""
         if not self.shared.reads_connection:
             return self.forwarded(aim)
-        return answer(aim.route, _FIREFOX, self.build).outcome.forwarded
+        return answer(aim.route, self.asked(aim.route, _FIREFOX), self.build).outcome.forwarded
 
     def target_with_query(self, aim: Aim) -> str | None:
         """The target that reaches the backend for a handshake with a query string; None if unknown."""
-        forwarded = answer(aim.route, _QUERY, self.build).outcome.forwarded
+        forwarded = answer(aim.route, self.asked(aim.route, _QUERY), self.build).outcome.forwarded
         return forwarded.request.target if forwarded is not None and forwarded.request is not None else None
 
     def host_for(self, aim: Aim, host: str) -> str | None:
@@ -245,7 +259,9 @@ class Context:
     def with_upgrade(self, aim: Aim, protocol: str) -> Forwarded | None:
         """What a request to upgrade to another protocol becomes there."""
         fields = tuple((n, protocol if n == "Upgrade" else v) for n, v in _HANDSHAKE.headers)
-        return answer(aim.route, replace(_HANDSHAKE, headers=fields), self.build).outcome.forwarded
+        return answer(
+            aim.route, self.asked(aim.route, replace(_HANDSHAKE, headers=fields)), self.build
+        ).outcome.forwarded
 
     @cached_property
     def is_partial(self) -> bool:
@@ -265,11 +281,11 @@ class Context:
 
     def decisions(self, aim: Aim) -> tuple[Decision, ...]:
         """The decisions about an opening handshake that reaches the aim."""
-        return answer(aim.route, _HANDSHAKE, self.build).decisions
+        return answer(aim.route, self.asked(aim.route), self.build).decisions
 
     def is_refused(self, aim: Aim, status: int) -> bool:
         """Whether nginx itself answers an opening handshake there with a status."""
-        outcome = answer(aim.route, _HANDSHAKE, self.build).outcome
+        outcome = answer(aim.route, self.asked(aim.route), self.build).outcome
         return outcome.kind == "refused" and outcome.status == status
 
     def shadowed(self, aim: Aim) -> Scope | None:

@@ -21,14 +21,14 @@ from ws101.nginx.inherit import effective
 from ws101.nginx.locations import location_name
 from ws101.nginx.maps import map_tables
 from ws101.nginx.outcome import Arrival, Forwarded, Outcome
-from ws101.nginx.servers import parse_listen, server_names
+from ws101.nginx.servers import parse_listen
 from ws101.nginx.trace import answer, trace
 from ws101.nginx.variables import declared_variables
 from ws101.rules.base.aims import location_of
 from ws101.rules.base.context import Context, Shared
 from ws101.rules.base.maps import has_upgrade
 from ws101.rules.base.options import Options
-from ws101.rules.base.urls import plain_request
+from ws101.rules.base.urls import host_of, plain_request
 from ws101.text import lower
 
 __all__ = ["Difference", "same_outcomes"]
@@ -105,14 +105,14 @@ class _Comparison:
 
     def _pair(self, old: Route, new: Route, method: str) -> str | None:
         """What differs for a request that has reached a route."""
-        request = plain_request(_path(old.location), method=method)
+        request = plain_request(_path(old.location), _host(old), method=method)
         alone = not self.alone.isdisjoint((location_of(old.location), location_of(new.location)))
         before, after = answer(old, request, self.build).outcome, answer(new, request, self.build).outcome
         return _difference(before, after, alone=alone)
 
     def _added(self, route: Route, method: str) -> str | None:
         """What differs for a request that reaches a new location: compared with what the old configuration does."""
-        request = plain_request(_path(route.location), _host(route.server), method=method)
+        request = plain_request(_path(route.location), _host(route), method=method)
         arrival = _arrival(route.server, request)
         if arrival is None or not _path(route.location).startswith("/"):
             return None if location_name(location_of(route.location)).modifier == "@" else "it is new"
@@ -187,9 +187,8 @@ def _path(scope: Scope) -> str:
     return name.name if name.modifier in ("", "=", "^~") and name.name.startswith("/") else "/"
 
 
-def _host(server: Scope) -> str:
-    names = (name for _, name in server_names(server))
-    return next((name for name in names if name and not set(name) & set('*~_$"')), "example.com")
+def _host(route: Route) -> str:
+    return host_of(route.server) or "example.com"
 
 
 def _arrival(server: Scope, request: Request) -> Arrival | None:

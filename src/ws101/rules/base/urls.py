@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from ws101.errors import UsageError
 from ws101.http1 import Request
+from ws101.nginx.config import Scope
 from ws101.nginx.outcome import Arrival
+from ws101.nginx.servers import server_names
 
-__all__ = ["arrival_of", "handshake_request", "plain_request"]
+__all__ = ["arrival_of", "for_host", "handshake_request", "host_of", "plain_request"]
 
 _PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
@@ -63,3 +66,15 @@ def arrival_of(url: str) -> Arrival:
     field = name if port in (None, _PORTS[parts.scheme]) else f"{name}:{port}"
     request = handshake_request(target, field)
     return Arrival(request, port=port or _PORTS[parts.scheme], tls=tls, sni=host if tls else None)
+
+
+def host_of(server: Scope) -> str:
+    """The first name of a server that a client can ask for; empty if it has none."""
+    names = (name for _, name in server_names(server))
+    return next((name for name in names if name and not set(name) & set('*~_$"')), "")
+
+
+def for_host(request: Request, host: str) -> Request:
+    """A request for another host, from a page of that host."""
+    values = {"Host": host, "Origin": f"http://{host}"}
+    return replace(request, headers=tuple((name, values.get(name, value)) for name, value in request.headers))
