@@ -102,7 +102,7 @@ class Directive:
         parent: The directive whose block holds this one, in the same file.
     """
 
-    __slots__ = ("block", "end", "name", "parent", "source", "start")
+    __slots__ = ("_args", "block", "end", "name", "parent", "source", "start")
 
     def __init__(  # noqa: PLR0917 (built hundreds of thousands of times: keywords cost)
         self,
@@ -119,6 +119,7 @@ class Directive:
         self.end = end
         self.block = block
         self.parent = parent
+        self._args: tuple[str, ...] | None = None
 
     def __repr__(self) -> str:
         return f"<Directive {self.name} {self.source.path}:{self.line}>"
@@ -150,7 +151,10 @@ class Directive:
     @property
     def args(self) -> tuple[str, ...]:
         """The values of the words after the name, as nginx sees them."""
-        return _values(self.source.text[self.args_start : self.head_stop])
+        found = self._args
+        if found is None:
+            found = self._args = _values(self.source.text[self.args_start : self.head_stop])
+        return found
 
     @property
     def words(self) -> tuple[Word, ...]:
@@ -487,7 +491,7 @@ _MARKER = lazy_pattern(rb"^# configuration file ([^\r\n]+):(\r?\n)", re.MULTILIN
 def looks_like_dump(text: bytes | str) -> bool:
     """Whether a text is the output of ``nginx -T``: some line is its marker ``# configuration file PATH:``."""
     data = text.encode("latin-1", "replace") if isinstance(text, str) else text
-    return _MARKER.search(data) is not None
+    return b"# configuration file " in data and _MARKER.search(data) is not None
 
 
 def parse_dump(text: bytes) -> tuple[Source, ...]:

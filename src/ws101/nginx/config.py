@@ -200,12 +200,14 @@ class Scope:
 
     def all(self, name: str) -> tuple[Placed, ...]:
         """The directives of this block with a name, in order, includes expanded."""
-        places = self.index.get(name)
+        places = (self._index or self.index).get(name)
         if places is None:
             return ()
-        runs = self.runs
+        runs = self._runs or self.runs
         if len(runs) == 1 and len(places) < _MANY:
             via, directives = runs[0]
+            if len(places) == 1:
+                return (Placed(directives[places[0]], self, via),)
             return tuple([Placed(directives[place], self, via) for place in places])
         if self._kept is None:
             self._kept = {}
@@ -215,8 +217,14 @@ class Scope:
 
     def first(self, name: str) -> Placed | None:
         """The first directive of this block with a name."""
-        found = self.all(name)
-        return found[0] if found else None
+        places = self.index.get(name)
+        if places is None:
+            return None
+        runs = self.runs
+        if len(runs) == 1:
+            via, directives = runs[0]
+            return Placed(directives[places[0]], self, via)
+        return self.all(name)[0]
 
     def child(self, placed: Placed) -> Scope:
         """The scope of a block directive that stands here."""

@@ -23,7 +23,7 @@ from ws101.rules.base.remarks import Remark, read_remarks, seconds
 from ws101.rules.base.sharing import signature
 from ws101.rules.base.urls import arrival_of, for_host, handshake_request, host_of, plain_request
 from ws101.syntax import Directive
-from ws101.text import Span
+from ws101.text import Span, lower
 
 __all__ = ["HANDSHAKE_TARGET", "Answer", "Context", "Shared", "refuses_plain", "serves_websockets_alone"]
 
@@ -34,9 +34,7 @@ _FIREFOX = replace(
     _HANDSHAKE,
     headers=tuple((n, "keep-alive, Upgrade" if n == "Connection" else v) for n, v in _HANDSHAKE.headers),
 )
-_HTTP_CONNECTION = lazy_pattern("http_connection", re.ASCII | re.IGNORECASE)
 _BY_HOST = lazy_pattern(r"(?:\bif\s*\(\s*|\bmap\s+)[\"']?\$\{?(?:http_)?host\b", re.ASCII | re.IGNORECASE)
-_LOCALHOST = lazy_pattern("localhost", re.ASCII | re.IGNORECASE)
 _QUERY = handshake_request("/ws?ws101=1")
 
 
@@ -92,7 +90,7 @@ class Shared:
     @cached_property
     def reads_connection(self) -> bool:
         """Whether anything looks at the client's Connection: else what it says makes no difference."""
-        return any(_HTTP_CONNECTION.search(source.text) for source in self.config.sources.values())
+        return any("http_connection" in lower(source.text) for source in self.config.sources.values())
 
     @cached_property
     def decides_by_host(self) -> bool:
@@ -102,7 +100,7 @@ class Shared:
     @cached_property
     def reads_localhost(self) -> bool:
         """Whether localhost is named anywhere, in any case."""
-        return any(_LOCALHOST.search(source.text) for source in self.config.sources.values())
+        return any("localhost" in lower(source.text) for source in self.config.sources.values())
 
     def mentions(self, *words: str) -> bool:
         """Whether one of some words stands in any file: where none does, no directive of that name needs a look."""

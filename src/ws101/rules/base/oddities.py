@@ -33,7 +33,7 @@ _CHECKED = frozenset(
 
 def has_odd(text: str) -> bool:
     """Whether such a character stands in a text (latin-1)."""
-    return any(char in text for char in _AS_BYTES)
+    return not text.isascii() and any(char in text for char in _AS_BYTES)
 
 
 def names_of(text: str) -> tuple[str, ...]:
