@@ -296,6 +296,52 @@ def test_what_takes_another_way_in_the_sandbox_proves_nothing(one_nginx: NginxBi
     assert found["@page"].plain.reason.startswith("in the sandbox it goes another way")
 
 
+def test_a_body_that_is_announced_and_does_not_come_is_not_waited_for(one_nginx: NginxBinary, tmp_path: Path) -> None:
+    conf = MINIMAL.format(
+        "location /told { proxy_set_header Content-Length 9; proxy_pass http://b:1; }\n"
+        "location /post { limit_except POST { } proxy_pass_request_body off; proxy_pass http://b:2; }"
+    )
+    found = rows(tried(write(tmp_path, {"nginx.conf": conf}), one_nginx))
+    assert [(found[name].plain.verdict, found[name].plain.status) for name in ("/told", "/post")] == [(SAME, 200)] * 2
+    recorded = found["/told"].plain.recorded
+    assert recorded is not None
+    assert recorded.header("Content-Length") == "9"
+
+
+def test_where_the_request_is_not_known_whole_its_backend_is_found_all_the_same(
+    one_nginx: NginxBinary, tmp_path: Path
+) -> None:
+    unsure = "proxy_set_header X-File $request_filename;"
+    conf = MINIMAL.format(
+        f"location /fixed {{ {unsure} proxy_pass http://10.0.0.1:1/fixed/$arg_none; }}\n"
+        f"location /port {{ {unsure} proxy_set_header X-P p$proxy_port; proxy_pass http://b:9000; }}\n"
+        f"location /odd {{ {unsure} proxy_method $arg_none; proxy_pass http://b:2; }}"
+    )
+    found = rows(tried(write(tmp_path, {"nginx.conf": conf}), one_nginx))
+    for name in ("/fixed", "/port", "/odd"):
+        for attempt in (found[name].websocket, found[name].plain):
+            assert (attempt.verdict, attempt.differences) in [(SAME, ()), (OPEN, ())], (name, attempt)
+    recorded = found["/fixed"].plain.recorded
+    assert recorded is not None
+    assert recorded.target == "/fixed/"
+
+
+def test_a_connection_that_ends_says_so(one_nginx: NginxBinary, tmp_path: Path) -> None:
+    """nginx keeps a connection although it asked to close it, unless the answer says that it ends."""
+    conf = MINIMAL.format("location / { proxy_http_version 1.1; proxy_pass http://up; }").replace(
+        "server {", "upstream up { server 10.0.0.1:1; keepalive 4; } server {", 1
+    )
+    with Recorders() as recorders:
+        door = Door("127.0.0.1", recorders.open())
+        closing = Request("GET", "/", "HTTP/1.1", (("Host", "a"), ("Connection", "close")))
+        kept = Request("GET", "/", "HTTP/1.1", (("Host", "a"),))
+        for request, header in ((closing, "close"), (kept, None), (replace(kept, method=""), "close")):
+            seen = ask(door, request).response
+            assert seen is not None
+            assert seen.header("Connection") == header
+    assert not any(row.differs for row in tried(write(tmp_path, {"nginx.conf": conf}), one_nginx).routes)
+
+
 def test_of_two_handlers_in_a_location_the_last_one_counts(one_nginx: NginxBinary, tmp_path: Path) -> None:
     both = (
         "location /a { proxy_pass http://b; fastcgi_pass c:1; } location /b { fastcgi_pass c:1; proxy_pass http://b; }"

@@ -427,7 +427,7 @@ def _urls(asked: Iterable[Question]) -> Urls:
         forwarded = known.outcome.forwarded
         if forwarded is None or forwarded.upstream is None or "$" not in "".join(forwarded.handler.args):
             continue
-        target = forwarded.request.target if forwarded.request is not None else known.arrival.request.target
+        target = forwarded.request.target if forwarded.request is not None else None
         found.setdefault(forwarded.handler.directive, {}).update(url_keys(forwarded.upstream, target))
     return found
 

@@ -25,6 +25,10 @@ from ws101.lazy import dataclass
 __all__ = ["Recorded", "Recorders", "server_context"]
 
 _TLS_RECORD = b"\x16"
+_PATIENCE = 0.5
+"""Seconds that a body may take to come after its head."""
+_LAST = plain(200, "OK", "ok", ("Connection", "close"))
+"""The last answer on a connection: nginx keeps one that does not say that it ends, whatever nginx itself asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,28 +151,40 @@ class Recorders:
 
     def _talk(self, sock: socket.socket, port: int, tls: bool) -> None:
         cutter = RequestCutter()
-        while data := sock.recv(65536):
-            cutter.feed(data)
-            while (raw := cutter.next()) is not None:
-                with self._lock:
-                    self._recorded.append(Recorded(port, raw, tls))
-                answer, stays = self._answer(raw, port)
-                sock.sendall(answer)
-                if answer.startswith(b"HTTP/1.1 101 "):
-                    _echo(sock, cutter.rest)
-                    return
-                if not stays:
-                    return
+        while True:
+            raw, ends = cutter.next(), False
+            if raw is None:
+                sock.settimeout(_PATIENCE if cutter.in_body else None)
+                try:
+                    data = sock.recv(65536)
+                except TimeoutError:  # it was announced and does not come: what was sent is known all the same
+                    raw, ends = cutter.rest, True
+                else:
+                    if not data:
+                        return
+                    cutter.feed(data)
+                    continue
+            with self._lock:
+                self._recorded.append(Recorded(port, raw, tls))
+            answer, stays = self._answer(raw, port)
+            sock.sendall(_LAST if ends else answer)
+            if answer.startswith(b"HTTP/1.1 101 ") and not ends:
+                sock.settimeout(None)
+                _echo(sock, cutter.rest)
+                return
+            if ends or not stays:
+                return
 
     def _answer(self, raw: bytes, port: int) -> tuple[bytes, bool]:
         """The answer, and whether the connection outlives it."""
         try:
             request = decode_request(raw)
         except InputError:
-            return plain(200, "OK", "ok"), False
+            return _LAST, False
         switches = _is_whole_handshake(request) and (port, request.target) not in self.plain
         answer = accept(request) if switches else plain(200, "OK", "ok")
-        return answer, keeps_open(request, answer)
+        stays = keeps_open(request, answer)
+        return answer if stays or switches else _LAST, stays
 
 
 def _is_whole_handshake(request: Request) -> bool:

@@ -150,11 +150,9 @@ def _proxied(
         missing = ("- a request to the backend", f"+ none arrived, the client got {status or 'no answer'}")
         return Attempt(Agreement.DIFFERS, status, predicted, seen.tunnel, missing)
     arrived = _restored(found, original)
-    lines: tuple[str, ...] = (
-        _against(forwarded, arrived) if arrived is not None else ("+ what arrived is no HTTP/1 request",)
-    )
+    lines = _differences(forwarded, arrived, original(found.raw.decode("latin-1")))
     reason = ""
-    if lines and expected is not None and found.raw == expected.encode():
+    if lines and _as_moved(staged, found):
         lines, reason = (), f"other than on your machine, because it was moved: {_names(lines)}"
     if ports and found.port not in ports:
         lines = (*lines, f"- to {forwarded.upstream.name if forwarded.upstream else 'its backend'}", "+ to another one")
@@ -168,6 +166,26 @@ def _proxied(
     if verdict is Agreement.OPEN or (not reason and forwarded.request is None):
         reason = f"not compared: {_why(trace)}"
     return Attempt(verdict, status, predicted, seen.tunnel, lines, reason, arrived)
+
+
+def _differences(forwarded: Forwarded, arrived: Request | None, raw: str) -> tuple[str, ...]:
+    """What differs from the prediction; nothing where nothing can be compared."""
+    if arrived is not None:
+        return _against(forwarded, arrived)
+    if forwarded.request is None or forwarded.request.encode().decode("latin-1") == raw:
+        return ()
+    return ("+ what arrived is no HTTP/1 request",)
+
+
+def _as_moved(staged: Trace, found: Recorded) -> bool:
+    """Whether it is what is predicted of the copy, as far as that is known."""
+    forwarded = staged.outcome.forwarded
+    if forwarded is None:
+        return False
+    if forwarded.request is not None:
+        return forwarded.request.encode() == found.raw
+    arrived = _restored(found, str)
+    return arrived is not None and not _against(forwarded, arrived)
 
 
 def _mine(recorded: Sequence[Recorded], ports: Collection[int], expected: bytes | None) -> Recorded | None:

@@ -11,6 +11,7 @@ Source: src/http/ngx_http_core_module.c (listen), src/http/modules/ngx_http_prox
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from ipaddress import ip_network
@@ -45,6 +46,7 @@ PASSWORDS = "passwords"
 
 _TEMP_PATHS = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 _ROOM = "8192"
+_REST = "ws101_rest"
 _ONLY_NAMED = ("resolve", "service=")
 _DEFAULT_SERVER = "0.0.0.0:80"
 
@@ -229,10 +231,9 @@ class _Stager:
         for text, url in known.items():
             if "$" in url.uri:
                 continue
-            block = find_block(self.config, url)
-            entries.append(
-                (text, self._moved_url(url) if block is None else f"{text.partition(':')[0]}://{url.host}{url.uri}")
-            )
+            scheme, block = "https" if url.tls else "http", find_block(self.config, url)
+            moved = self._moved_url(url) if block is None else f"{scheme}://{url.host}{url.uri}"
+            entries.append((text, moved + (f"${_REST}" if text.startswith("~") else "")))
         inside = "".join(f" {quote(key, _QUOTE)} {quote(value, _QUOTE)};" for key, value in entries)
         nowhere = f"http://127.0.0.1:{self.moved.nowhere}"
         self.maps.append(f"map {quote(placed.args[0], _QUOTE)} {variable} {{ volatile; default {nowhere};{inside} }}")
@@ -409,11 +410,12 @@ def _outermost(edits: Sequence[Edit]) -> list[Edit]:
     return kept
 
 
-def url_keys(upstream: Upstream, target: str) -> Iterator[tuple[str, ProxyUrl]]:
+def url_keys(upstream: Upstream, target: str | None) -> Iterator[tuple[str, ProxyUrl]]:
     """The texts that a proxy_pass with variables may have come out as, if a request went to an upstream with a target.
 
     nginx takes the path of such a URL whole, or, where there is none, the request's own: which it was is not told.
-    The texts are in lower case, as maps compare them.
+    The texts are in lower case, as maps compare them.  Where the target is not known, one is a regular expression that
+    takes any; only there, since its captures take the place of the request's own.
     """
     scheme, address = ("https" if upstream.tls else "http"), upstream.name
     hosts = [address, f"{address}:{443 if upstream.tls else 80}"]
@@ -423,6 +425,9 @@ def url_keys(upstream: Upstream, target: str) -> Iterator[tuple[str, ProxyUrl]]:
         try:
             url = parse_proxy_url(f"{scheme}://{host}")
         except UrlError:
+            continue
+        if target is None:
+            yield f"~*^{re.escape(f'{scheme}://{host}')}(?<{_REST}>[/?].*)?$", url
             continue
         for uri in dict.fromkeys(("", target, target[1:] if target.startswith("/?") else target)):
             yield lower(f"{scheme}://{host}{uri}"), replace(url, uri=uri)

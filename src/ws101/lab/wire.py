@@ -29,6 +29,11 @@ class RequestCutter:
         """Take more bytes."""
         self.rest += data
 
+    @property
+    def in_body(self) -> bool:
+        """Whether a head has come whose body has not, after the last `next`."""
+        return self._head_end > 0
+
     def next(self) -> bytes | None:
         """The exact bytes of the next whole request, body and transfer coding included; None if none is whole."""
         if not self._head_end:
