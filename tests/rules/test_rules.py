@@ -8,6 +8,7 @@ from tests.rules.real import BUILDS, check_text, config_of, fix_text
 from ws101.check import CheckReport, check
 from ws101.findings import Safety
 from ws101.fix import fix
+from ws101.nginx.build import Build
 from ws101.rules import Options
 
 URL = "ws://example.com/ws"
@@ -502,3 +503,59 @@ def test_the_port_of_https_that_speaks_http2_alone_is_said_once_with_both_remedi
     report = check_text(on_443("listen 443 http2;"))
     assert levels(report) == [("http2-without-rfc8441", "error")]
     assert "add ssl" in report.findings[0].help
+
+
+ANOTHER = "; or tell --nginx-version, if another nginx reads these files"
+
+
+@pytest.mark.parametrize(
+    ("line", "build", "advice"),
+    [
+        ("http2 on;", Build((1, 22, 1)), "nginx has it from 1.25.1 on: leave it out, then nginx -t"),
+        (
+            "lua_code_cache on;",
+            Build((1, 22, 1), ()),
+            f"this nginx is without the Lua module: leave it out, then nginx -t{ANOTHER}",
+        ),
+        (
+            "http2 on;",
+            Build((1, 22, 1), ()),
+            f"nginx has it from 1.25.1 on: leave it out, then nginx -t{ANOTHER}",
+        ),
+        ("serve_name a;", Build((1, 22, 1), ()), "mend its name, then nginx -t"),
+    ],
+)
+def test_an_unknown_directive_is_told_from_one_of_another_nginx(line: str, build: Build, advice: str) -> None:
+    report = check(config_of({"nginx.conf": site(f"{line} location /ws {{ {PASS} {FULL} }}")}), (build,), Options())
+    assert [f.help for f in report.findings if f.rule == "config-syntax-error"] == [advice]
+
+
+def test_the_route_that_loses_a_field_to_a_typographic_quote_names_the_rule() -> None:
+    quoted = "proxy_set_header Connection “upgrade”;".encode().decode("latin-1")
+    report = check_text(site(f"location /ws {{ {PASS} {V11} {UP}\n{quoted}\n{LONG} }} location /a {{ {PASS} {FULL} }}"))
+    assert [row.rules for row in report.routes] == [("invisible-characters",), ()]
+
+
+def test_a_resolver_that_is_missing_is_told_by_the_configured_name() -> None:
+    report = check_text(site(f"location /ws {{ proxy_pass http://$host:3000; {FULL} }}"))
+    (finding,) = report.findings
+    assert "http://$host:3000" in finding.message
+    assert "example.com" not in finding.message
+
+
+def test_long_times_are_said_in_plain_figures() -> None:
+    body = f"location /ws {{ {PASS} {V11} {UP} {CO} proxy_read_timeout 20d; }}"
+    assert "after 1728000 s of silence" in check_text(site(body)).findings[0].message
+
+
+def test_places_beyond_the_first_are_counted() -> None:
+    bodies = [" ".join(f"location /ws{n} {{ {PASS} {FULL} }}" for n in range(count)) for count in (1, 2, 3)]
+    told = [check(config_of({"nginx.conf": site(body)}), BUILDS[:1], Options()).findings[0].message for body in bodies]
+    ends = [message.partition("URL")[2] for message in told]
+    assert ends == ["", " (here and in 1 more place)", " (here and in 2 more places)"]
+
+
+def test_the_hub_of_the_signalr_tutorial_polls() -> None:
+    assert rules_of(f"location /chatHub {{ proxy_pass http://app; {FULL} }}", http=f"{MAP} {GROUP}") == [
+        "no-sticky-sessions"
+    ]

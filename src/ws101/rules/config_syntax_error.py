@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from ws101.findings import Level
-from ws101.nginx.directives import is_known, rows
+from ws101.nginx.build import Build
+from ws101.nginx.directives import is_known, rows, third_party
 from ws101.nginx.validate import Refusal
 from ws101.rules.base.context import Context
 from ws101.rules.base.oddities import has_odd
@@ -84,7 +85,7 @@ def check(context: Context) -> Iterator[Found]:
             yield Found(
                 f"nginx refuses the configuration: {said}",
                 refusal.span,
-                help=f"{_advice(refusal)}, then nginx -t",
+                help=f"{_advice(refusal)}, then nginx -t{_elsewhere(refusal)}",
                 refused=True,
                 refusal=refusal.message,
             )
@@ -99,6 +100,8 @@ def _advice(refusal: Refusal) -> str:
         return "close the location above it, if that was left open"
     if directive is None:
         return "mend it"
+    if refusal.message.startswith('unknown directive "'):
+        return _unknown(directive.name, refusal.builds)
     line = _unended_line(directive)
     if line is not None:
         return f"end line {line} with a semicolon, if that is what it lacks"
@@ -106,6 +109,25 @@ def _advice(refusal: Refusal) -> str:
     if refusal.message.endswith("directive is not allowed here") and homes:
         return f"move it to where it may stand ({', '.join(homes)})"
     return "mend it"
+
+
+def _unknown(name: str, builds: Sequence[Build]) -> str:
+    """What is known of a directive that some nginx does not know."""
+    module, known = third_party(name), rows(name)
+    newer = [row.since for row in known if row.since is not None and all(row.since > build.version for build in builds)]
+    if newer:
+        return f"nginx has it from {'.'.join(map(str, min(newer)))} on: leave it out"
+    if module or known:
+        return f"this nginx is without {f'the {module} module' if module else 'its module'}: leave it out"
+    return "mend its name"
+
+
+def _elsewhere(refusal: Refusal) -> str:
+    """What to do if another nginx than the one that was asked reads the files."""
+    is_asked = any(build.arguments is not None for build in refusal.builds)
+    name = refusal.directive.name if refusal.directive is not None else ""
+    is_named = refusal.message.startswith('unknown directive "') and (is_known(name) or third_party(name))
+    return "; or tell --nginx-version, if another nginx reads these files" if is_asked and is_named else ""
 
 
 def _unended_line(directive: Directive) -> int | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ws101.findings import Fix, Level
+from ws101.rules.base.aims import Aim
 from ws101.rules.base.context import Context
 from ws101.rules.base.oddities import clean, names_of, odd_words
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.syntax import Word
+from ws101.syntax import Directive, Word
 from ws101.text import Edit
 
 __all__ = ["check"]
@@ -60,6 +61,10 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/beginners_guide.html#conf_structure
     """
+    losers: dict[Directive, list[Aim]] = {}
+    for aim, *faults in context.header_faults:
+        for directive in {fault.origin.directive for fault in faults if fault.origin is not None}:
+            losers.setdefault(directive, []).append(aim)
     for tree in context.config.trees.values():
         for directive, word in odd_words(tree):
             what = ", ".join(names_of(word.value))
@@ -68,6 +73,7 @@ def check(context: Context) -> Iterator[Found]:
             yield Found(
                 f"{place} holds what nginx takes for letters: {what}",
                 word.span,
+                scopes=tuple(aim.scope for aim in losers.get(directive, ())),
                 fix=Fix("write plain characters", (_plain(word, directive.source.text),)),
                 refused=is_name,
             )

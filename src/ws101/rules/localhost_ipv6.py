@@ -88,7 +88,7 @@ def check(context: Context) -> Iterator[Found]:
             found.setdefault(origin.directive, (origin, []))[1].append(aim)
     for origin, aims in found.values():
         alone = any(_tries_once(aim.scope) for aim in aims)
-        effect = "the next one is not tried where the first refuses" if alone else "one that refuses fills the log"
+        effect = "where one refuses, the other is not tried" if alone else "where one refuses, each try fills the log"
         new = (_LOCALHOST.sub(r"\g<1>127.0.0.1", origin.args[0]), *origin.args[1:])
         yield Found(
             f"localhost is ::1 as well as 127.0.0.1: {effect}",

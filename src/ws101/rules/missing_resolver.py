@@ -76,8 +76,9 @@ def check(context: Context) -> Iterator[Found]:
     for aim in context.aims:
         for decision in context.decisions(aim):
             if decision.step == "upstream" and "no resolver defined" in decision.why and decision.origin is not None:
+                address = show(" ".join(decision.origin.args))
                 yield Found(
-                    f"{show(decision.why)}: nginx answers 502",
+                    f"no resolver is set, and nginx looks the name in {address} up at run time: it answers 502",
                     decision.origin.span,
                     (aim,),
                     (head_label(aim, "WebSockets pass here"),),

@@ -12,6 +12,7 @@ from ws101.rules.base.context import HANDSHAKE_TARGET, Context
 from ws101.rules.base.edits import insert_before
 from ws101.rules.base.facts import place, show
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import in_seconds
 from ws101.rules.base.writing import add_setting, copied_location
 
 __all__ = ["check"]
@@ -134,9 +135,9 @@ def _is_short(context: Context, aim: Aim, forwarded: Forwarded) -> bool:
 
 def _found(context: Context, aim: Aim, forwarded: Forwarded) -> Found:
     origin, title = forwarded.idle_origin, show(location_of(aim.scope).title)
-    timeout = f"{forwarded.idle_timeout:g} s"
+    timeout = in_seconds(forwarded.idle_timeout or 0.0)
     heartbeat = context.heartbeat(aim.scope)
-    pings = f", and pings come only every {heartbeat:g} s" if heartbeat is not None else ""
+    pings = f", and pings come only every {in_seconds(heartbeat)}" if heartbeat is not None else ""
     default = "" if origin is not None else " (nginx's default)"
     pinged = f"ping more often than every {timeout}, and say so in a comment: # ws101: heartbeat 20s"
     return Found(

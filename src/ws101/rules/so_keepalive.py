@@ -9,6 +9,7 @@ from ws101.rules.base.context import Context
 from ws101.rules.base.facts import head_label
 from ws101.rules.base.listening import by_server, listens
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import in_seconds
 
 __all__ = ["check"]
 
@@ -79,7 +80,7 @@ def check(context: Context) -> Iterator[Found]:
         long = [(a, f) for a, f in pairs if (f.idle_timeout or 0.0) > _DAY and context.heartbeat(a.scope) is None]
         if long and long[0][1].idle_origin is not None:
             yield Found(
-                f"a client that vanishes is noticed only after {long[0][1].idle_timeout or 0.0:g} s of silence",
+                f"a client that vanishes is noticed only after {in_seconds(long[0][1].idle_timeout or 0.0)} of silence",
                 long[0][1].idle_origin.span,
                 tuple(aim for aim, _ in long),
                 tuple(head_label(aim, "WebSockets pass here") for aim, _ in long[:6]),

@@ -11,7 +11,7 @@ from ws101.text import lower
 
 __all__ = ["POLLING", "SEGMENTS", "hinted_by", "is_polling", "segments"]
 
-POLLING = frozenset({"socket.io", "engine.io", "sockjs", "sockjs-node", "signalr"})
+POLLING = frozenset({"socket.io", "engine.io", "sockjs", "sockjs-node", "signalr", "chathub"})
 """Libraries that also speak plain HTTP (polling) on the same path."""
 
 SEGMENTS = POLLING | frozenset(
