@@ -83,6 +83,8 @@ def _check(report: Report, path: Path, name: str, python: Path | None, rounds: i
         report.goals.append(Goal(f"check, {name}: stopped, so it has no figure", math.inf, 0.6))
         return
     report.checks[name] = ours
+    text = best(command[:-2], 1)
+    report.row("whole process", name, "ws101 check, as text", text.cpu, text)
     if python is not None:
         theirs = best([str(python), "-c", _PARSE, str(path)], rounds)
         report.row("whole process", name, "crossplane.parse", theirs.cpu, theirs)
