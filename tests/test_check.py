@@ -400,6 +400,27 @@ def test_a_doubt_about_one_line_is_said_once_and_only_where_websockets_are_meant
     assert [item.reason[:12] for item in report.unknown] == ["only a part ", '"a.conf" cou']
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"location /ws {{\nproxy_pass http://127.0.0.1:3000\n{V11}\n{UP}\n{CO} }}",
+        f"root /srv\n{V11}\n{UP}\n{CO}\nlocation /ws {{ {PASS} }}",
+    ],
+)
+def test_of_lines_that_ran_together_nothing_is_told_but_the_missing_semicolon(body: str) -> None:
+    report = check_text(site(f"{body}\nlocation /other/ws {{ {PASS} {UP} {CO} {LONG} }}"), URL)
+    assert names(report)[0] == ("config-syntax-error", "error")
+    assert "with a semicolon" in report.findings[0].help
+    rows = {row.location: (row.through, row.rules) for row in report.routes}
+    assert rows["/ws"] == (False, ("config-syntax-error",))
+
+
+def test_a_fault_beside_lines_that_ran_together_is_still_told() -> None:
+    broken = f"location /ws {{\nproxy_pass http://127.0.0.1:3000\n{V11}\n{UP}\n{CO} }}"
+    report = check_text(site(f"{broken}\nlocation /other/ws {{ {PASS} {UP} {CO} {LONG} }}"))
+    assert names(report) == [("config-syntax-error", "error"), ("missing-http-version", "error")]
+
+
 def test_a_syntax_error_is_said_once() -> None:
     broken = site(f"location /ws {{ {PASS} {V11} {UP} {CO} {LONG} }}") + "}"
     report = checked(broken, OLD)

@@ -43,6 +43,7 @@ class Entry:
         builds: The nginx versions that have it.
         refused: Whether nginx refuses the configuration for it.
         refusal: What nginx says then, if the finding says it all; empty if not.
+        garbled: Whether nothing else can be told of the places.
         spared: Those of the places that a WebSocket may reach on another way.
     """
 
@@ -52,6 +53,7 @@ class Entry:
     builds: tuple[Build, ...]
     refused: bool = False
     refusal: str = ""
+    garbled: bool = False
     spared: tuple[Scope, ...] = ()
 
 
@@ -158,12 +160,21 @@ def _check(shared: Shared, rules: Sequence[Rule], *, table: bool) -> CheckReport
     numbers = {path: number for number, path in enumerate(config.sources)}
     entries = sorted(_collect(contexts, wanted), key=lambda entry: _order(numbers, entry))
     kept, silenced, about = _suppress(entries, shared.remarks, {rule.name for rule in wanted}, shared.builds)
+    kept = _legible(kept)
     rows, undecided = _table(contexts, kept) if table else ((), ())
     problems, doubts = _verdicts(shared)
     said = tuple(dict.fromkeys(entry.refusal for entry in kept if entry.refusal))
     unsure = dict.fromkeys((*config.unknown, *doubts, *(item for item in undecided if not _repeats(item, doubts))))
     unknown = tuple(item for item in unsure if not any(words in item.reason for words in said))
     return CheckReport((*kept, *about), silenced, rows, problems, unknown, contexts[0].aims, config, shared.builds)
+
+
+def _legible(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Without what was read out of words that ran together."""
+    garbled = {place for entry in entries if entry.garbled for place in entry.places}
+    if not garbled:
+        return entries
+    return tuple(e for e in entries if e.refused or not e.places or not garbled.issuperset(e.places))
 
 
 def _repeats(item: Unknown, doubts: Sequence[Unknown]) -> bool:
@@ -233,7 +244,14 @@ def _collect(contexts: Sequence[Context], rules: Sequence[Rule]) -> Iterator[Ent
             for found, finding in rule.check(context):
                 key = (rule.name, finding.span, finding.message)
                 entry = Entry(
-                    finding, found.places, rule.bites, (context.build,), found.refused, found.refusal, found.spared
+                    finding,
+                    found.places,
+                    rule.bites,
+                    (context.build,),
+                    found.refused,
+                    found.refusal,
+                    found.garbled,
+                    found.spared,
                 )
                 entries[key] = _merged(entries[key], entry) if key in entries else entry
     everything = [context.build for context in contexts]
@@ -253,6 +271,7 @@ def _merged(known: Entry, more: Entry) -> Entry:
         tuple(dict.fromkeys((*known.builds, *more.builds))),
         known.refused,
         known.refusal,
+        known.garbled,
         tuple(dict.fromkeys((*known.spared, *more.spared))),
     )
 

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from ws101.findings import Level
 from ws101.nginx.build import Build
+from ws101.nginx.config import Scope
 from ws101.nginx.directives import is_known, rows, third_party
 from ws101.nginx.validate import Refusal
 from ws101.rules.base.context import Context
@@ -88,7 +89,20 @@ def check(context: Context) -> Iterator[Found]:
                 help=f"{_advice(refusal)}, then nginx -t{_elsewhere(refusal)}",
                 refused=True,
                 refusal=refusal.message,
+                scopes=_garbled(context, refusal.directive),
+                garbled=True,
             )
+
+
+def _garbled(context: Context, directive: Directive | None) -> tuple[Scope, ...]:
+    """The routes in a block where one directive took in the next: what is set there cannot be told."""
+    if directive is None or directive.parent is None or _unended_line(directive) is None:
+        return ()
+    return tuple(
+        route.location
+        for route in context.shared.proxied
+        if any(s.opener is not None and s.opener.directive is directive.parent for s in (route.location, route.server))
+    )
 
 
 def _advice(refusal: Refusal) -> str:

@@ -57,6 +57,7 @@ class Found:
         scopes: The scopes concerned, where no aim is.
         refused: Whether nginx refuses the configuration for this: then there is no outcome that a fix could change.
         refusal: What nginx says then, if the message says it all: it is not said a second time.
+        garbled: Whether nothing else can be told of these places: words there ran together.
         spared: Those of the places that a WebSocket may reach on another way: another address, another URL.
     """
 
@@ -71,6 +72,7 @@ class Found:
     scopes: tuple[Scope, ...] = ()
     refused: bool = False
     refusal: str = ""
+    garbled: bool = False
     spared: tuple[Scope, ...] = ()
 
     @property
