@@ -475,3 +475,37 @@ def test_what_the_logs_do_not_tell_of_a_worker_is_said() -> None:
     assert cause.evidence[-1] == "whether a worker ended them, an error log at the level notice would tell"
     (cause,) = dropped(False)
     assert "worker_shutdown_timeout is not set" in cause.evidence[-1]
+
+
+# an end that has fallen silent
+
+
+def measured(class_: str, verdict: Verdict = Verdict.FAILED, **details: bool | float | str) -> Observation:
+    named = tuple(details.items())
+    return replace(opened(), verdict=verdict, class_=class_, message=f"as measured: {class_}", details=named)
+
+
+@pytest.mark.parametrize(
+    ("probe", "seen", "confidence"),
+    [
+        ("heartbeat", measured("vanished", answered_first=True), "proven"),
+        ("heartbeat", measured("vanished", answered_first=False), "likely"),
+        ("idle", measured("no-pong", Verdict.UNDECIDED, ended="open", answers=False), "likely"),
+    ],
+)
+def test_an_end_that_answers_no_ping_is_proven_gone_only_if_it_answered_before(
+    probe: str, seen: Observation, confidence: str
+) -> None:
+    found = diagnose(replace(facts(opened(), PROXIED), results={"site": opened(), probe: seen}))
+    (cause,) = [one for one in found.root_causes if one.rule == "peer-vanished"]
+    assert (cause.confidence, cause.decided_by, found.verdict) == (confidence, (probe,), "degraded")
+    assert any("ignores pings" in clause for clause in cause.evidence) is (confidence == "likely")
+
+
+def test_a_silent_tunnel_that_is_cut_through_the_site_alone_is_not_said_to_live_on_unproven() -> None:
+    cut = measured("cut", silent=60.0, ended="fin", lasted=60.0)
+    unsure = measured("no-pong", Verdict.UNDECIDED, lasted=75.0, ended="open")
+    for direct, said in ((unsure, "is not cut in that time"), (replace(unsure, verdict=Verdict.PASSED), "lives on")):
+        known = replace(facts(opened(), PROXIED), results={"site": opened(), "idle": cut, "idle-direct": direct})
+        (cause,) = [one for one in diagnose(known).root_causes if one.rule.endswith("-timeout")]
+        assert any(said in clause for clause in cause.evidence), cause.evidence

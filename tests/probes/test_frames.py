@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -248,7 +248,33 @@ def test_a_tunnel_that_ends_when_it_is_asked_at_the_limit_was_cut() -> None:
 def test_a_server_that_sends_nothing_and_answers_nothing_has_vanished() -> None:
     seen, _ = run(heartbeat(HERE), deaf)
     assert (seen.verdict, seen.class_, seen.detail("answers_pings")) == (Verdict.FAILED, "vanished", False)
-    assert "the connection looks open" in seen.message
+    assert seen.detail("answered_first") is False
+    assert seen.message == (
+        "nothing came, and two pings within 30 s were not answered: the server has vanished or is frozen, or it "
+        "ignores pings, and the connection looks open"
+    )
+
+
+def test_a_server_that_answered_a_ping_before_it_fell_silent_has_vanished_for_certain() -> None:
+    answered: list[bool] = []
+
+    def once(at: float, sent: Frame) -> Iterable[Data | Eof]:
+        if sent.opcode is Opcode.PING and not answered:
+            answered.append(True)
+            yield Data(at, frame(Opcode.PONG, bytes(sent.data)))
+
+    seen, _ = run(heartbeat(HERE), once)
+    assert (seen.class_, seen.detail("answered_first"), seen.detail("answers_pings")) == ("vanished", True, False)
+    assert seen.message.startswith("a ping at the opening was answered, and after 30 s none is")
+
+
+def test_a_server_that_ignores_pings_and_goes_on_talking_has_not_vanished() -> None:
+    later = [Data(float(second), text(b"tick")) for second in range(1, 60)]
+    seen, _ = run(heartbeat(HERE), deaf, later=later)
+    assert (seen.class_, seen.detail("answers_pings")) == ("no-heartbeat", False)
+    seen, _ = run(heartbeat(HERE), deaf, later=later[:3])
+    assert seen.class_ == "vanished"
+    assert seen.message.startswith("nothing came after 3.0 s, and two pings within 30 s were not answered")
 
 
 def test_pings_of_ours_are_sent_as_often_as_told() -> None:
@@ -286,7 +312,8 @@ def test_a_heartbeat_and_its_interval_and_the_prune_are_found() -> None:
     found = dict(seen.details)
     assert (found["kind"], found["first"], found["interval"]) == ("ping", 16.0, 16.0)
     assert (found["answers_pings"], found["pruned_after"], found["close_code"]) == (True, 8.0, 1011)
-    assert [f.opcode for f in peer.frames] == [Opcode.PONG, Opcode.PONG, Opcode.PING]
+    assert [f.opcode for f in peer.frames] == [Opcode.PING, Opcode.PONG, Opcode.PONG, Opcode.PING]
+    assert found["answered_first"] is True
 
 
 def test_a_server_without_a_heartbeat_fails() -> None:

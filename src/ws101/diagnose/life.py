@@ -43,7 +43,7 @@ def idle_cut(facts: Facts) -> RootCause | None:
     mine = timeout is not None and timeout - _EARLY <= silent <= timeout + _LATE
     evidence = (
         f"through the site: cut after {silent:.1f} s of silence, without a close frame",
-        "straight to the backend the silent tunnel lives on" if lives else "",
+        _straight(direct) if lives else "",
         _kept_alive(facts),
     )
     if direct is not None and not lives and direct.class_ == "cut" and not mine:
@@ -71,6 +71,12 @@ def idle_cut(facts: Facts) -> RootCause | None:
         by=tuple(name for name in ("idle", "idle-direct") if name in facts.results),
         level=Level.WARNING,
     )
+
+
+def _straight(direct: Observation | None) -> str:
+    if direct is not None and direct.passed:
+        return "straight to the backend the silent tunnel lives on"
+    return "straight to the backend the silent tunnel is not cut in that time"
 
 
 def _kept_alive(facts: Facts) -> str:
@@ -115,18 +121,23 @@ def no_heartbeat(facts: Facts) -> RootCause | None:
 
 def vanished(facts: Facts) -> RootCause | None:
     """The tunnel opened, and then nothing comes any more: a link is cut, or the application hangs."""
-    seen = facts.results.get("heartbeat")
-    if seen is None or seen.class_ != "vanished":
+    silent = (("heartbeat", "vanished"), ("idle", "no-pong"))
+    by = next((name for name, class_ in silent if facts.class_of(name) == class_), "")
+    if not by:
         return None
-    timeout = _timeout(facts)
+    seen, timeout = facts.results[by], _timeout(facts)
+    proven = bool(seen.detail("answered_first"))
+    last = "it answered a ping at the opening and none later" if proven else "it answers no ping"
     return blame(
         "peer-vanished",
-        "proven",
-        "the tunnel opens, and after that the server sends nothing and answers no ping",
+        "proven" if proven else "likely",
+        f"the tunnel opens and looks open, but nothing comes from the server any more: {last}",
         seen.message,
         f"nginx itself ends such a tunnel only after {timeout:g} s of silence" if timeout else "",
-        help="is the link to it cut, or does it hang? clients notice neither without a heartbeat of their own",
-        by=("heartbeat",),
+        "" if proven else "a server that works and ignores pings would look the same (RFC 6455 asks it to answer)",
+        help="see whether the application hangs, and whether the link to its machine is up; users only notice with a "
+        "heartbeat: let the client send a message now and then, and reconnect if no answer comes",
+        by=(by,),
         level=Level.WARNING,
     )
 

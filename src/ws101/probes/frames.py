@@ -80,6 +80,8 @@ class Tunnel:
 
     def __init__(self, log: Log, opened: float, early: bytes) -> None:
         self.opened, self.traffic = opened, opened
+        self.heard: float | None = None
+        """When the last frame came from the server; None before the first."""
         self.ended: Ending | None = None
         self.frozen = False
         self._log = log
@@ -186,7 +188,7 @@ class Tunnel:
     def _see(self, at: float, frame: Frame) -> Seen | None:
         """A message if the frame completes one, or a control frame."""
         kind, data = _KINDS[frame.opcode], bytes(frame.data)
-        self.traffic = at
+        self.traffic = self.heard = at
         self._log.add(at, "received", f"{kind} frame, {len(data)} bytes")
         if kind == "close":
             close = self._parser.close_rcvd or CloseFrame.parse(data)

@@ -1,7 +1,7 @@
 """The server's heartbeat: does it keep the tunnel alive, and notice a dead peer?  Listens, then plays dead.
 
-Three steps on one connection: listen for the server's heartbeat (a ping, or the text ``2`` of Engine.IO, which
-Socket.IO runs on); ping once; then stop answering, and wait to be dropped.
+Three steps on one connection: ping, and listen for the server's heartbeat (a ping, or the text ``2`` of Engine.IO,
+which Socket.IO runs on); ping again; then stop answering, and wait to be dropped.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ def heartbeat(
     """The probe: passed if the server has a heartbeat and drops a peer that does not answer it.
 
     Details: ``kind`` (``ping``, ``engine.io`` or ``none``), ``first`` (seconds from the 101 to the first heartbeat),
-    ``interval`` (between the first two; None if only one came), ``answers_pings``, ``pruned_after`` (seconds from the
-    first heartbeat that was not answered to the end; None if not dropped), ``ended``, ``close_code``.  A server that
-    sends nothing and answers no ping is of class ``vanished``.
+    ``interval`` (between the first two; None if only one came), ``answered_first`` (whether the ping at the opening was
+    answered), ``answers_pings`` (whether the one after listening was), ``pruned_after`` (seconds from the first
+    heartbeat that was not answered to the end; None if not dropped), ``ended``, ``close_code``.  A server of which
+    nothing comes any more, not even that answer, is of class ``vanished``.
 
     Args:
         endpoint: Where to.
@@ -44,25 +45,24 @@ def heartbeat(
     """
 
     def measure(tunnel: Tunnel) -> Steps[Outcome]:
+        yield from tunnel.ping(_FIRST)
         found = yield from _listen(tunnel, listen)
         details: tuple[tuple[str, Detail], ...] = (
             ("kind", found.kind),
             ("first", found.times[0] - tunnel.opened if found.times else None),
             ("interval", found.times[1] - found.times[0] if len(found.times) > 1 else None),
+            ("answered_first", found.answered),
         )
         if tunnel.ended is not None:
             return lost(tunnel.ended, details)
+        heard = tunnel.heard
         trip = yield from round_trip(tunnel, b"ws101", timeout)
         details += (("answers_pings", trip is not None),)
         ending = ended_meanwhile(tunnel)
         if ending is not None:
             return lost(ending, details)
-        if trip is None and not found.times:
-            message = (
-                f"nothing comes any more: no heartbeat within {listen:g} s, and no answer to a ping; the server has "
-                "vanished or is frozen, and the connection looks open"
-            )
-            return Outcome(Verdict.FAILED, message, "vanished", details)
+        if trip is None and not found.times and tunnel.heard == heard:
+            return Outcome(Verdict.FAILED, _vanished(tunnel, found, listen), "vanished", details)
         if not found.times:
             message = f"the server sent no heartbeat within {listen:g} s: it is for the client to keep the tunnel alive"
             return Outcome(Verdict.FAILED, message, "no-heartbeat", details)
@@ -73,10 +73,28 @@ def heartbeat(
     return in_tunnel(endpoint, options, measure)
 
 
+_FIRST = b"ws101 first"
+
+
 @dataclass(slots=True)
 class _Found:
     kind: str = "none"
     times: list[float] = field(default_factory=list)
+    answered: bool = False
+
+
+def _vanished(tunnel: Tunnel, found: _Found, listen: float) -> str:
+    """What is said of a server that has fallen silent; one that never answered a ping may only be ignoring them."""
+    if found.answered:
+        return (
+            f"a ping at the opening was answered, and after {listen:g} s none is: the server has vanished or is "
+            "frozen, and the connection looks open"
+        )
+    last = "nothing came" if tunnel.heard is None else f"nothing came after {tunnel.heard - tunnel.opened:.1f} s"
+    return (
+        f"{last}, and two pings within {listen:g} s were not answered: the server has vanished or is frozen, or it "
+        "ignores pings, and the connection looks open"
+    )
 
 
 def _is_heartbeat(seen: Seen) -> str:
@@ -90,6 +108,7 @@ def _listen(tunnel: Tunnel, listen: float) -> Steps[_Found]:
     found = _Found()
     until = tunnel.opened + listen
     while len(found.times) < 2 and (seen := (yield from tunnel.receive(until))) is not None:
+        found.answered = found.answered or (seen.kind == "pong" and seen.data == _FIRST)
         if kind := _is_heartbeat(seen):
             found.kind = kind
             found.times.append(seen.at)

@@ -73,7 +73,10 @@ def idle(
         details += (("answers", trip is not None),)
         if trip is not None:
             return Outcome(Verdict.PASSED, f"the tunnel still stands after {limit:g} s", "", details)
-        message = f"nothing ended the tunnel within {limit:g} s, but no ping is answered: nobody may be there any more"
+        message = (
+            f"nothing ended the tunnel within {limit:g} s, but the ping at the end is not answered: that it still "
+            "stands is not proven, nobody may be there any more"
+        )
         return Outcome(Verdict.UNDECIDED, message, "no-pong", details)
 
     return in_tunnel(endpoint, options, measure)
