@@ -24,8 +24,7 @@ CAUSES = {
     "are read again",
     "model": "a prediction makes 260 calls of Python functions, a third of them to read the request and find the "
     "location, a third to make the request for the backend",
-    "many": "the rates are counted on the clock, and other work on the machine takes from one client or the other: "
-    "three runs in a row gave 2.04, 2.9 and 0.86",
+    "many": "on the clock, other work on the machine takes from one client or the other; processor time is steadier",
     "drift": "each file is read and hashed by Python",
 }
 """Why a goal is missed, by the first word of its name; found with a profiler."""
