@@ -342,6 +342,13 @@ def test_a_connection_that_ends_says_so(one_nginx: NginxBinary, tmp_path: Path) 
     assert not any(row.differs for row in tried(write(tmp_path, {"nginx.conf": conf}), one_nginx).routes)
 
 
+def test_a_backend_whose_name_is_made_of_what_was_moved_proves_nothing(one_nginx: NginxBinary, tmp_path: Path) -> None:
+    conf = MINIMAL.format("location / { resolver 10.0.0.1; proxy_pass http://h$server_port.test:9000/; }")
+    (row,) = tried(write(tmp_path, {"nginx.conf": conf}), one_nginx).routes
+    assert row.plain.verdict is OPEN
+    assert row.plain.reason.startswith("the backend's name is made of what was moved")
+
+
 def test_of_two_handlers_in_a_location_the_last_one_counts(one_nginx: NginxBinary, tmp_path: Path) -> None:
     both = (
         "location /a { proxy_pass http://b; fastcgi_pass c:1; } location /b { fastcgi_pass c:1; proxy_pass http://b; }"

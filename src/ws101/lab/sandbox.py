@@ -344,7 +344,8 @@ class _Sandbox:
         seen = ask(door, arrival.request, sni=arrival.sni, context=self._client)
         self._require_nginx(seen)
         ports = {port for port, _ in _asked_of(staged)}
-        return compare(predicted, staged, seen, self._recorders.take(), original=self._moved.original, ports=ports)
+        taken, moved = self._recorders.take(), self._moved
+        return compare(predicted, staged, seen, taken, original=moved.original, ports=ports, nowhere=moved.nowhere)
 
     def _require_nginx(self, seen: Seen) -> None:
         if seen.response is None:
