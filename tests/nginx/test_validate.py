@@ -238,6 +238,17 @@ def test_what_stands_around_a_part_is_not_missed_in_it(path: str) -> None:
     assert [problem.message[:7] for problem in check(config, (PLAIN,)).problems] == ["open() "]
 
 
+@pytest.mark.parametrize("path", ["fastcgi_params", "/etc/letsencrypt/options-ssl-nginx.conf", "mime.types"])
+def test_a_usual_file_that_is_not_there_leaves_nothing_open(path: str) -> None:
+    body = f"server {{ listen 81; include {path}; location /ws {{ proxy_pass http://127.0.0.1:3000; }} }}"
+    for text, problems in ((body, 0), (f"events {{}} http {{ {body} }}", not path.startswith("/"))):
+        config = Config(MemoryFiles({"/c/site": text.encode()}), "/c/site", inside="/c")
+        report = check(config, (PLAIN,))
+        assert [row.tunnel for row in report.routes] == [False]
+        assert len(report.problems) == problems
+        assert any("taken as the usual file of that name" in item.reason for item in report.unknown)
+
+
 def test_third_party_directives_are_never_errors_unless_the_build_decides() -> None:
     lines = "more_set_headers a; lua_code_cache on; set_by_lua $x 1; add_header a $x;"
     text = f"events {{}}\nhttp {{ server {{ listen 81; {lines} }} }}\n"

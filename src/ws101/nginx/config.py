@@ -25,6 +25,9 @@ _MANY = 64
 """From so many on, the directives of one name in one block are kept once they were asked for."""
 
 _GLOB = frozenset("*?[")
+_USUAL = frozenset(["mime.types", "fastcgi.conf", "options-ssl-nginx.conf"])
+_USUAL |= {f"{name}_params" for name in ("fastcgi", "uwsgi", "scgi")}
+"""Files that come with nginx or certbot: types, parameters of other protocols, settings of TLS."""
 _MAIN_ONLY = frozenset(
     ["http", "events", "worker_processes", "user", "pid", "stream", "mail", "daemon", "master_process", "load_module"]
 )
@@ -443,11 +446,14 @@ class Config:
         self, scope: Scope, via: tuple[Directive, ...], directive: Directive, path: str, error: OSError
     ) -> None:
         placed = Placed(directive, scope, via)
-        scope.opaque += (placed,)
         is_part = self.fragment not in (None, "main")  # nobody knows where its relative paths lead
         named = directive.args[0] if is_part and "*" not in directive.args[0] else path
-        reason = f'"{named}" could not be read ({error.strerror or error}), so what it sets is unknown'
-        self.unknown.append(Unknown(reason, placed))
+        if posixpath.basename(path) in _USUAL:
+            what = "taken as the usual file of that name, which decides nothing about WebSockets"
+        else:
+            scope.opaque += (placed,)
+            what = "so what it sets is unknown"
+        self.unknown.append(Unknown(f'"{named}" could not be read ({error.strerror or error}), {what}', placed))
         if is_part:
             return
         if self.complete or (self.inside is not None and path.startswith(self.inside.rstrip("/") + "/")):

@@ -86,7 +86,7 @@ def check(context: Context) -> Iterator[Found]:
             yield Found(
                 f"nginx refuses the configuration: {said}",
                 refusal.span,
-                help=f"{_advice(refusal)}, then nginx -t{_elsewhere(refusal)}",
+                help=_help(refusal),
                 refused=True,
                 refusal=refusal.message,
                 scopes=_garbled(context, refusal.directive),
@@ -114,6 +114,8 @@ def _advice(refusal: Refusal) -> str:
         return "close the location above it, if that was left open"
     if directive is None:
         return "mend it"
+    if refusal.message.startswith('open() "'):
+        return "put the file there, mend the path, or check an nginx -T dump of the machine that has it"
     if refusal.message.startswith('unknown directive "'):
         return _unknown(directive.name, refusal.builds)
     line = _unended_line(directive)
@@ -134,6 +136,12 @@ def _unknown(name: str, builds: Sequence[Build]) -> str:
     if module or known:
         return f"this nginx is without {f'the {module} module' if module else 'its module'}: leave it out"
     return "mend its name"
+
+
+def _help(refusal: Refusal) -> str:
+    """The whole advice."""
+    advice = _advice(refusal)
+    return advice if "nginx -T" in advice else f"{advice}, then nginx -t{_elsewhere(refusal)}"
 
 
 def _elsewhere(refusal: Refusal) -> str:
