@@ -230,6 +230,12 @@ def test_whatever_the_expression_the_search_for_a_text_ends(pattern: str) -> Non
     assert all(len(text) <= 256 for text in examples(pattern))
 
 
+@pytest.mark.parametrize(("pattern", "members"), [("[1||]", "1|"), ("[a&&b]", "a&b"), ("[~~]", "~"), ("[+--]", "+,-")])
+def test_what_may_come_to_be_an_operator_in_python_is_none_here(pattern: str, members: str) -> None:
+    (text,) = examples(pattern)
+    assert text in members
+
+
 # A real nginx -----------------------------------------------------------------------------------------------------
 
 

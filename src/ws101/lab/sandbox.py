@@ -344,8 +344,8 @@ class _Sandbox:
         seen = ask(door, arrival.request, sni=arrival.sni, context=self._client)
         self._require_nginx(seen)
         ports = {port for port, _ in _asked_of(staged)}
-        taken, moved = self._recorders.take(), self._moved
-        return compare(predicted, staged, seen, taken, original=moved.original, ports=ports, nowhere=moved.nowhere)
+        taken, place = self._recorders.take(), self._moved
+        return compare(predicted, staged, seen, taken, original=place.original, ports=ports, nowhere=place.nowhere)
 
     def _require_nginx(self, seen: Seen) -> None:
         if seen.response is None:

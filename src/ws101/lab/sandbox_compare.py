@@ -79,11 +79,11 @@ def compare(
     status, predicted = seen.status, expected_status(trace)
     if seen.problem:
         return Attempt(Agreement.DIFFERS, None, predicted, differences=(f"+ {seen.problem}",))
-    if nowhere in ports and outcome.kind == "proxied":
-        other = "the backend's name is made of what was moved, so in the sandbox nobody stands for it"
-        return Attempt(Agreement.OPEN, status, predicted, seen.tunnel, reason=other)
     if _goes_elsewhere(trace, staged):
         other = "in the sandbox it goes another way, because something could not be moved"
+        return Attempt(Agreement.OPEN, status, predicted, seen.tunnel, reason=other)
+    if nowhere in ports and outcome.kind == "proxied":
+        other = "the backend's name is made of what was moved, so in the sandbox nobody stands for it"
         return Attempt(Agreement.OPEN, status, predicted, seen.tunnel, reason=other)
     if outcome.kind == "unknown":
         arrived = _restored(_mine(recorded, (), None), original)

@@ -117,6 +117,7 @@ class _Walker:
             raise _Unreadable
         self.at = found.end()
         inside = re.sub(r"\[:([a-z]+):\]", lambda name: _POSIX.get(name[1], ""), found[0]).replace("[", r"\[")
+        inside = re.sub(r"([-&~|])(?=\1)", r"\\\1", inside)  # for Python these may come to be operators
         members = re.compile("[" + inside.removeprefix(r"\["), re.ASCII)
         everything = (*_CANDIDATES, *map(chr, range(33, 127)))
         return next((char for char in everything if members.fullmatch(char)), "")
