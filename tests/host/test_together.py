@@ -75,7 +75,8 @@ def test_a_client_that_leaves_with_all_it_had_open_is_not_worth_a_word() -> None
     assert certain("", 10.0, one) == "nothing"
     assert certain("", 10.0, [replace(entry, client=f"10.0.0.{n}") for n, entry in enumerate(one)]) is None
     assert certain(notices(("12:00:20", "gracefully shutting down")), 10.0, one) is True
-    assert certain("", 10.0, ended(9, client="10.0.0.1")) is None, "which programs they were, the log does not tell"
+    assert certain("", 10.0, ended(9, client="10.0.0.1")) == "nothing"
+    assert certain("", 10.0, ended(9, agent="k6/1.1")) is None, "which clients they were, the log does not tell"
 
 
 def test_those_that_a_worker_ended_come_before_more_that_it_did_not() -> None:

@@ -197,7 +197,7 @@ def test_the_access_log_tells_how_long_a_tunnel_lived(lab: Reference, client: Cl
     while "/ws?marked" not in log.read_text() and time.monotonic() < deadline:
         time.sleep(0.02)
     line = next(line for line in log.read_text().splitlines() if "/ws?marked" in line)
-    found = re.search(r'" 101 (\d+\.\d+) 127\.0\.0\.1:\d+ "websocket"$', line)
+    found = re.search(r'" 101 (\d+\.\d+) 127\.0\.0\.1:\d+ "websocket" "[^"]+"$', line)
     assert found is not None, line
     assert 0.3 < float(found[1]) < 5
 

@@ -187,8 +187,10 @@ def _chosen(measured: Mapping[str, float | None], crowd: Wanted | None) -> tuple
     given = [(name, value) for name, value in measured.items() if value]
     if len(given) + (crowd is not None) > 1:
         given += [("many", 0.0)] if crowd is not None else []
-        names = " and ".join(sorted(f"--{name}" for name, _ in given))
-        raise UsageError(f"{names} exclude each other", help="one probe is one connection: run them one by one")
+        *names, last = sorted(f"--{name}" for name, _ in given)
+        raise UsageError(
+            f"{', '.join(names)} and {last} exclude each other", help="one probe is one connection: run them one by one"
+        )
     return given[0] if given else ("handshake", 0.0)
 
 

@@ -39,9 +39,9 @@ class Together:
 
     @property
     def one_client(self) -> bool:
-        """Whether all are known to be of one address and one program, which may have closed them itself."""
+        """Whether all are of one address, and of one program as far as is known, which may have closed them itself."""
         clients = {(entry.client, entry.agent) for entry in self.entries}
-        return len(clients) == 1 and all(next(iter(clients)))
+        return len(clients) == 1 and bool(next(iter(clients))[0])
 
 
 def moment(written: str) -> float | None:

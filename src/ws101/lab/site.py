@@ -51,7 +51,9 @@ LINK = "sites-enabled/chat.conf"
 TARGET = "../sites-available/chat.conf"
 """Where the link leads."""
 
-ACCESS_FORMAT = '$remote_addr [$time_local] "$request" $status $request_time $upstream_addr "$http_upgrade"'
+ACCESS_FORMAT = (
+    '$remote_addr [$time_local] "$request" $status $request_time $upstream_addr "$http_upgrade" "$http_user_agent"'
+)
 """What a line of the access log says; for a tunnel ``$request_time`` is how long it lived, in seconds."""
 
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

@@ -244,7 +244,7 @@ def lost(ending: Ending, details: tuple[tuple[str, Detail], ...] = ()) -> Outcom
         verdict = Verdict.UNDECIDED if _is_decision(ending.code) else Verdict.FAILED
         return Outcome(verdict, f"the server closed the tunnel with code {said}", "closed", details)
     if ending.how == "fin":
-        message = "the tunnel was cut without a close frame: something between, or a crash, and not the application"
+        message = "the tunnel was cut without a close frame: by something between, a crash, or by the application"
         return Outcome(Verdict.FAILED, message, "cut", details)
     if ending.how in ("invalid-frame", "masked-frame", "html-after-101", "too-large"):
         return Outcome(Verdict.FAILED, ending.reason, ending.how, details)

@@ -100,7 +100,9 @@ def _cut(ending: Ending, tunnel: Tunnel, frames: int) -> Outcome:
     details = _details(ending, tunnel, frames)
     silent, known = ending.at - tunnel.traffic, str(dict(details)["known"])
     if ending.how == "fin":
-        message = f"the tunnel was cut after {silent:.1f} s of silence, without a close frame: a proxy's idle timeout"
+        message = (
+            f"the tunnel was cut after {silent:.1f} s of silence, without a close frame, as a proxy's idle timeout does"
+        )
         return Outcome(Verdict.FAILED, message + (f" ({known})" if known else ""), "cut", details)
     found = lost(ending)
     verdict = Verdict.FAILED if found.verdict is Verdict.UNDECIDED else found.verdict

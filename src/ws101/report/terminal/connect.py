@@ -61,7 +61,7 @@ def ended(ending: Ending, style: Style, *, stamp: str = "") -> str:
         return _head("*", "note", style, stamp) + f"closed {code}{reason}"
     words = {
         "fin": f"cut after {seconds(ending.at)}, without a close frame: "
-        "a proxy's timeout, or a crash, and not the application",
+        "a crash, a timeout on the way, or an application that hangs up",
         "reset": "reset",
     }
     said = words.get(ending.how) or printable(ending.reason or ending.how)
