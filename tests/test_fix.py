@@ -66,6 +66,14 @@ def test_the_map_goes_into_a_folder_that_http_includes() -> None:
     assert not fixed.has_errors
 
 
+def test_a_lost_upgrade_that_was_wrong_is_not_restored_so() -> None:
+    wrong = "proxy_set_header Upgrade upgrade;\n"
+    reset = location("/ws/", '        proxy_set_header Connection "";\n' + PASS)
+    fixed = fix_text(site(V11 + wrong + location("^~ /socket.io/", V11 + wrong + PASS) + reset), URL, unsafe=True)
+    assert not fixed.has_errors
+    assert "Upgrade upgrade" not in fixed.texts["nginx.conf"].partition("location")[2]
+
+
 @pytest.mark.parametrize(
     "guard",
     [

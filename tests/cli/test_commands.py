@@ -95,6 +95,11 @@ def test_a_part_whose_includes_are_not_there_is_no_error_and_no_all_clear(tmp_pa
     assert '"conf.d/proxy.conf" could not be read' in done.out
 
 
+def test_the_server_around_a_pasted_location_is_not_made_up(tmp_path: Path) -> None:
+    (tmp_path / "ws.conf").write_text("location /ws { proxy_pass http://127.0.0.1:3000; }\n")
+    assert "?       /ws       http://127.0.0.1:3000  no" in ws101("check", "ws.conf", *OLD, cwd=tmp_path).out
+
+
 def test_where_nginx_refuses_the_files_the_table_says_so(tmp_path: Path) -> None:
     (tmp_path / "nginx.conf").write_text(WORKING + "}")
     done = ws101("check", str(tmp_path), *OLD)

@@ -555,6 +555,22 @@ def test_places_beyond_the_first_are_counted() -> None:
     assert ends == ["", " (here and in 1 more place)", " (here and in 2 more places)"]
 
 
+def test_a_host_that_differs_from_place_to_place_is_said_to() -> None:
+    locations = " ".join(f"location /ws{n} {{ proxy_pass http://127.0.0.1:300{n}; {FULL} }}" for n in (1, 2))
+    (finding,) = check(config_of({"nginx.conf": site(locations)}), BUILDS[:1], Options()).findings
+    assert "gets Host: 127.0.0.1:3001 and the like instead" in finding.message
+
+
+def test_localhost_is_said_once_for_a_file_and_its_fix_reaches_every_place() -> None:
+    locations = "".join(f"location /ws{n} {{ proxy_pass http://localhost:300{n}; {FULL} }}\n" for n in range(3))
+    report = check_text(site(locations))
+    (finding,) = report.findings
+    assert finding.message.endswith("(here and in 2 more places)")
+    assert finding.fix is not None
+    assert len(finding.fix.edits) == 3
+    assert {row.rules for row in report.routes} == {("localhost-ipv6",)}
+
+
 def test_the_hub_of_the_signalr_tutorial_polls() -> None:
     assert rules_of(f"location /chatHub {{ proxy_pass http://app; {FULL} }}", http=f"{MAP} {GROUP}") == [
         "no-sticky-sessions"

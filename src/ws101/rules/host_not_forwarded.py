@@ -92,10 +92,11 @@ def check(context: Context) -> Iterator[Found]:
             found.setdefault(key, []).append((aim, forwarded))
     for pairs in found.values():
         aims = tuple(aim for aim, _ in pairs)
-        fate, handler = pairs[0][1].fate("Host"), pairs[0][1].handler
-        more = and_more(len(aims) - 1)
+        handler = pairs[0][1].handler
+        values = tuple(dict.fromkeys(fate.value for _, forwarded in pairs if (fate := forwarded.fate("Host"))))
+        what = show(values[0]) + (" and the like" if len(values) > 1 else "")
         yield Found(
-            f"the backend gets Host: {show(fate.value if fate else '')} instead of the name in the browser's URL{more}",
+            f"the backend gets Host: {what} instead of the name in the browser's URL{and_more(len(aims) - 1)}",
             handler.span,
             aims,
             tuple(Label(forwarded.handler.span, "here too") for _, forwarded in pairs[1:6]),

@@ -17,7 +17,7 @@ from ws101.rules.base.context import Context
 from ws101.rules.base.edits import append, insert_after, set_args
 from ws101.rules.base.maps import upgrade_value
 from ws101.syntax import Directive
-from ws101.text import Edit, lower
+from ws101.text import Edit, lower, strip
 
 __all__ = [
     "UPGRADE",
@@ -165,9 +165,20 @@ def replace_connection(context: Context, origin: Placed, aims: Sequence[Aim]) ->
 
 
 def restore_fields(reset: Placed, lost: Sequence[Placed]) -> tuple[Edit, ...]:
-    """Restate lost lines in the block that reset the list: by their include, if it holds nothing else."""
+    """Restate lost lines in the block that reset the list: by their include, if it holds nothing else.
+
+    An Upgrade that was wrong where it was set is not restated so.
+    """
     last = reset.scope.all(_HEADER)[-1]
-    return (_insert(reset.scope, local_anchor(last).directive, _as_include(lost) or [raw(p.directive) for p in lost]),)
+    lines = [f"{_HEADER} {' '.join(UPGRADE)};" if _is_wrong_upgrade(p) else raw(p.directive) for p in lost]
+    held = [] if any(_is_wrong_upgrade(p) for p in lost) else _as_include(lost)
+    return (_insert(reset.scope, local_anchor(last).directive, held or lines),)
+
+
+def _is_wrong_upgrade(placed: Placed) -> bool:
+    """Whether a line sets Upgrade to a literal that is not websocket."""
+    name, value, *_ = (*placed.args, "", "")
+    return lower(name) == "upgrade" and "$" not in value and lower(strip(value)) != "websocket"
 
 
 def _as_include(lines: Sequence[Placed]) -> list[str]:
