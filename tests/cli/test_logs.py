@@ -57,6 +57,20 @@ def test_the_programs_own_tunnels_are_left_out_and_that_is_said(tmp_path: Path) 
     assert (as_json["tunnels"]["ended"], as_json["tunnels"]["own"]) == (1, 30)
 
 
+@pytest.mark.parametrize("data", [bytes(range(256)) * 9, combined(200).encode(), combined(101).encode()])
+def test_what_has_another_format_is_not_said_to_tell_nothing(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "strange.log").write_bytes(data)
+    done = ws101("logs", str(tmp_path / "strange.log"), "--log-format", "$status $request_time")
+    assert (done.code, done.out) == (2, "")
+    assert "none of the logs can be read: no line of it has the format: give its log_format" in done.err
+    (tmp_path / "good.log").write_text("200 0.1\n")
+    done = ws101("logs", *(str(tmp_path / name) for name in ("strange.log", "good.log")), "--log-format",
+                 "$status $request_time")  # fmt: skip
+    assert done.code == 0
+    assert "strange.log: no line of it has the format" in " ".join(done.out.split())
+    assert "Nothing in them tells of WebSockets." in done.out
+
+
 def test_a_pipe_and_escapes_in_a_log() -> None:
     done = ws101("logs", "-", stdin=combined(101, "/\x1b[31m").encode())
     assert done.code == 0
@@ -136,7 +150,8 @@ def test_a_log_that_is_named_has_the_format_that_the_configuration_gives_it(tmp_
 def test_a_format_that_is_not_known_says_how_to_give_it(tmp_path: Path) -> None:
     (tmp_path / "own.log").write_text(timed(101, 60.0) * 3)
     done = ws101("logs", str(tmp_path / "own.log"))
-    assert "--log-format" in done.out
+    assert done.code == 2
+    assert "--log-format" in done.err
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ ERROR = "2026/11/23 10:00:00 [alert] 7#7: 40 worker_connections are not enough\n
 REFUSED = '2026/11/23 11:00:00 [emerg] 7#7: unknown directive "x" in /etc/nginx/nginx.conf:3\n'
 
 
+NO_FORMAT = "no line of it has the format: give its log_format with --log-format"
+
+
 def combined(status: int, path: str = "/ws") -> str:
     return f'192.0.2.101 - - [23/Nov/2026:10:00:00 +0000] "GET {path} HTTP/1.1" {status} 101 "-" "ua 502 x"\n'
 
@@ -87,10 +90,11 @@ def test_rotated_logs_are_found_newest_first_and_compressed_ones_are_read(tmp_pa
     [
         (gzip.compress(combined(101).encode() * 1000)[:-20], "the compressed data breaks off"),
         (b"\x1f\x8b garbage", "the compressed data breaks off"),
-        (b'1 "GET /" 502 x\n' * 5, "no line of it has the format: give its log_format with --log-format"),
+        (b'1 "GET /" 502 x\n' * 5, NO_FORMAT),
         (b"", ""),
-        (b"\0" * 3_000_000, ""),
-        (b"\xff\xfe\n" * 100, ""),
+        (b"\0" * 3_000_000, NO_FORMAT),
+        (b"\xff\xfe\n" * 100, NO_FORMAT),
+        (combined(200).encode() * 100, ""),
     ],
 )
 def test_broken_logs_have_a_name_and_no_traceback(tmp_path: Path, data: bytes, problem: str) -> None:

@@ -75,6 +75,8 @@ def test_a_good_server_passes(name: str) -> None:
         (b"\x89\x7e\x00\xff" + bytes(255), "invalid-frame"),
         (b"\x82\x7f\x00\x00\x00\x10\x00\x00\x00\x00", "too-large"),
         (b"\x88\x01\x03", "invalid-frame"),
+        (b"\x81\x03\xff\xfe\xfd", "invalid-frame"),
+        (b"\x01\x01\xc3\x80\x01x", "invalid-frame"),
     ],
 )
 def test_what_is_not_a_valid_frame_is_named(name: str, early: bytes, class_: str) -> None:

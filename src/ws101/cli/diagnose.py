@@ -98,16 +98,12 @@ def command(
     from ws101.cli.network import network_of
     from ws101.cli.progress import Progress
     from ws101.cli.requests import latin1, parse_headers
-    from ws101.host.doctor import Case, examine, is_here
+    from ws101.host.doctor import Case, examine
     from ws101.probes.endpoint import parse_ws_url
     from ws101.probes.handshake import HandshakeOptions
 
     endpoint = parse_ws_url(pasted.url)
-    _check_page(page)
-    if offline and (direct or idle or heartbeat):
-        raise UsageError(
-            "--direct, --idle and --heartbeat need a connection, and --offline opens none", help="leave one of them out"
-        )
+    _check(page, connecting=bool(direct or idle or heartbeat), offline=offline)
     loaded = _load(Inputs(roots, nginx, nginx_version), conf, endpoint, offline=offline, no_conf=no_conf)
     options = HandshakeOptions(
         origin=latin1(origin) if origin else None,
@@ -127,14 +123,29 @@ def command(
     )
     if loaded is not None:
         loaded = _with_running(loaded, told=bool(nginx or nginx_version))
-        here = loaded.disk is not None and is_here(endpoint.host, look_up=not offline)
-        case = _with_configuration(case, loaded, here=here, look_up=not offline)
+        case = _with_configuration(case, loaded, look_up=not offline)
     case = _with_logs(case, loaded, error_logs, access_logs, offline=offline)
     with Progress.on(sys.stderr) as progress:
         found = examine(case, offline=offline, progress=progress.show)
     _write_page(page, found, loaded, pasted, case)
     _report(found, loaded, pasted, output, Console.of(sys.stdout, color))
     return _EXIT_CODES[found.verdict]
+
+
+def _check(page: str | None, *, connecting: bool, offline: bool) -> None:
+    """Whether all that is wanted can be done: said before anything is asked.
+
+    Raises:
+        UsageError: It cannot; or the page cannot be written.
+    """
+    if page is not None:
+        from ws101.cli.reporting import check_target
+
+        check_target(page)
+    if connecting and offline:
+        raise UsageError(
+            "--direct, --idle and --heartbeat need a connection, and --offline opens none", help="leave one of them out"
+        )
 
 
 def _load(inputs: Inputs, conf: str | None, endpoint: Endpoint, *, offline: bool, no_conf: bool) -> Loaded | None:
@@ -188,12 +199,13 @@ def _with_running(loaded: Loaded, *, told: bool) -> Loaded:
     return replace(loaded, found=found, subject=subject)
 
 
-def _with_configuration(case: Case, loaded: Loaded, *, here: bool, look_up: bool) -> Case:
+def _with_configuration(case: Case, loaded: Loaded, *, look_up: bool) -> Case:
     from dataclasses import replace
 
     from ws101.cli.judging import findings_on
     from ws101.cli.machine import stale_files
     from ws101.diagnose import Surroundings
+    from ws101.host.doctor import is_here
     from ws101.host.surroundings import look_around
     from ws101.nginx.outcome import Forwarded
 
@@ -204,6 +216,7 @@ def _with_configuration(case: Case, loaded: Loaded, *, here: bool, look_up: bool
     def around(forwarded: Forwarded | None) -> Surroundings:
         return look_around(loaded.config, forwarded, master=master, stale=stale, look_up=look_up)
 
+    here = loaded.disk is not None and is_here(case.endpoint.host, look_up=look_up)
     on_this_machine = here or found is not None
     return replace(
         case,
@@ -250,14 +263,6 @@ _LOGS_ELSEWHERE = (
     "what the logs say: no nginx of this machine is seen to run this configuration, so those that it names were not "
     "read; --access-log and --error-log name logs"
 )
-
-
-def _check_page(path: str | None) -> None:
-    """Whether the page can be written, if one is wanted: said before anything is asked."""
-    if path is not None:
-        from ws101.cli.reporting import check_target
-
-        check_target(path)
 
 
 def _write_page(path: str | None, found: Diagnosis, loaded: Loaded | None, pasted: Pasted, case: Case) -> None:

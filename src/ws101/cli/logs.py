@@ -67,8 +67,10 @@ def command(
     chosen = _given(paths, form, inputs, conf) if paths else _named(inputs, conf)
     files = _read_all(chosen, tally, history=not (paths or no_history), strict=bool(paths))
     read = [(path, problem) for path, problem in files if not problem.startswith(_LEFT_OUT)]
-    if read and not tally.lines and all(problem for _, problem in read):
-        raise InputError(f"none of the logs can be read: {read[0][1]}", where=read[0][0], help="run it with sudo")
+    told = tally.statuses or tally.told or tally.emerg[0]
+    if read and not told and all(problem for _, problem in read):
+        help_ = "" if tally.lines else "run it with sudo"
+        raise InputError(f"none of the logs can be read: {read[0][1]}", where=read[0][0], help=help_)
     files += tuple((one, f"requests that stand in {other} too are counted twice") for one, other in chosen.overlapping)
     console = Console.of(sys.stdout, color)
     if output == "json":

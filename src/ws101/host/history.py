@@ -121,7 +121,7 @@ def _open(path: str) -> BinaryIO:
 
 def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None, other_forms: tuple[str, ...]) -> Scanned:
     size, fitting, seen, kind, rest = 0, 0, 0, "", b""
-    problem = ""
+    problem, strange = "", False
     needles: tuple[bytes, ...] = ()
     while True:
         try:
@@ -136,6 +136,7 @@ def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None, other_forms
             rest = rest[:4096]
         if not kind and (piece or not data):
             form = _kind(piece, form, other_forms)
+            strange = bool(piece.strip()) and bool(form) and not _fits(piece, form)
             kind, needles = ("access", _needles(form)) if form else ("error", ())
         if piece:
             tally.lines += piece.count(b"\n") or 1
@@ -143,7 +144,7 @@ def _scan(path: str, file: BinaryIO, tally: Tally, form: str | None, other_forms
             fitting, seen = fitting + found[0], seen + found[1]
         if not data:
             break
-    if not problem and seen and not fitting:
+    if not problem and not fitting and (seen or strange):
         problem = _NO_ACCESS if kind == "access" else "no line of it is one of an error log"
     return Scanned(path, kind, size, problem)
 
@@ -155,6 +156,11 @@ def _kind(start: bytes, form: str | None, other_forms: tuple[str, ...] = ()) -> 
         return ""
     forms = (form or COMBINED, *other_forms)
     return max(forms, key=lambda one: sum(1 for _ in read_access(sample, one))) if other_forms else forms[0]
+
+
+def _fits(start: bytes, form: str) -> bool:
+    """Whether any of a log's first lines has the format."""
+    return next(read_access(start[:_SAMPLE].decode("latin-1"), form), None) is not None
 
 
 def _needles(form: str) -> tuple[bytes, ...]:

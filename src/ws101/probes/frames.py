@@ -76,9 +76,11 @@ class Tunnel:
         log: The transcript; frames are described in it, not quoted.
         opened: When the 101 came, seconds on the probe's clock.
         early: Bytes that came with it.
+        strict: Whether a text message that is not UTF-8 ends it, as with browsers; else it is handed on as it is.
     """
 
-    def __init__(self, log: Log, opened: float, early: bytes) -> None:
+    def __init__(self, log: Log, opened: float, early: bytes, *, strict: bool = False) -> None:
+        self._strict = strict
         self.opened, self.traffic = opened, opened
         self.heard: float | None = None
         """When the last frame came from the server; None before the first."""
@@ -200,6 +202,10 @@ class Tunnel:
                 return None
             kind, data = self._kind, b"".join(self._parts)
             self._kind, self._parts = "", []
+            if self._strict and kind == "text" and not _is_utf8(data):
+                message = "the server sends a text message that is not UTF-8: browsers end the tunnel with code 1007"
+                self._end(Ending(at, "invalid-frame", None, message))
+                return None
         return Seen(at, kind, data)
 
     def _end(self, ending: Ending) -> None:
@@ -217,6 +223,14 @@ _KINDS = {
 }
 
 
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def in_tunnel(endpoint: Endpoint, options: HandshakeOptions, measure: Callable[[Tunnel], Steps[Outcome]]) -> Probe:
     """A probe that opens a tunnel, measures in it and leaves in good order; failed if the handshake fails.
 
@@ -228,7 +242,7 @@ def in_tunnel(endpoint: Endpoint, options: HandshakeOptions, measure: Callable[[
     asked, failure, message = yield from open_tunnel(log, request, options)
     outcome = Outcome(Verdict.FAILED, message, failure)
     if not failure:
-        tunnel = Tunnel(log, asked.at, asked.rest)
+        tunnel = Tunnel(log, asked.at, asked.rest, strict=True)
         outcome = yield from measure(tunnel)
         yield from tunnel.leave()
     yield Close()
@@ -248,7 +262,8 @@ def lost(ending: Ending, details: tuple[tuple[str, Detail], ...] = ()) -> Outcom
         return Outcome(Verdict.FAILED, message, "cut", details)
     if ending.how in ("invalid-frame", "masked-frame", "html-after-101", "too-large"):
         return Outcome(Verdict.FAILED, ending.reason, ending.how, details)
-    return Outcome(Verdict.FAILED, f"the tunnel broke: {ending.how}", ending.how, details)
+    broke = "was reset: by something between, or a crash" if ending.how == "reset" else f"broke: {ending.how}"
+    return Outcome(Verdict.FAILED, f"the tunnel {broke}", ending.how, details)
 
 
 def _is_decision(code: int | None) -> bool:
