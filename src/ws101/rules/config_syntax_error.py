@@ -76,7 +76,8 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/beginners_guide.html#conf_structure
     """
-    refusals = [r for r in context.shared.refusals if r.certain and context.build in r.builds]
+    # What only some of several versions refuse is told as not known: the files may be for the others.
+    refusals = [r for r in context.shared.refusals if r.certain and len(r.builds) == len(context.builds)]
     is_misread = any(has_odd(refusal.message) for refusal in context.shared.refusals)
     for refusal in refusals:
         if _is_anothers(refusal.message) or (is_misread and refusal.line is None):
