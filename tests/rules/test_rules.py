@@ -571,6 +571,19 @@ def test_localhost_is_said_once_for_a_file_and_its_fix_reaches_every_place() -> 
     assert {row.rules for row in report.routes} == {("localhost-ipv6",)}
 
 
+def test_names_that_are_looked_up_once_are_one_note_for_a_file() -> None:
+    group = "upstream app { ip_hash; server app01:3000; server app02:3000; server 127.0.0.1:1; }"
+    locations = (
+        f"location /ws {{ proxy_pass http://app; {FULL} }} location /chat {{ proxy_pass http://app03:1; {FULL} }}"
+    )
+    report = check_text(site(locations, http=f"{MAP} {group}"))
+    (finding,) = report.findings
+    assert finding.message.startswith("app01 is looked up once")
+    assert finding.message.endswith("(here and in 2 more places)")
+    assert [label.message for label in finding.labels] == ["app02 too", "app03 too"]
+    assert [row.rules for row in report.routes] == [("stale-upstream-dns",)] * 2
+
+
 def test_the_hub_of_the_signalr_tutorial_polls() -> None:
     assert rules_of(f"location /chatHub {{ proxy_pass http://app; {FULL} }}", http=f"{MAP} {GROUP}") == [
         "no-sticky-sessions"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ws101.findings import Level
+from ws101.findings import Label, Level
 from ws101.nginx.config import Placed
 from ws101.nginx.outcome import Upstream
 from ws101.nginx.proxyurl import is_address
@@ -13,6 +13,7 @@ from ws101.rules.base.context import Context
 from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.listening import sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
+from ws101.rules.base.wording import and_more
 from ws101.text import lower
 
 __all__ = ["check"]
@@ -83,12 +84,17 @@ def check(context: Context) -> Iterator[Found]:
     for aim, forwarded in sure_proxied(context):
         for name, origin in _names(forwarded.upstream) if "$" not in (forwarded.handler.args or ("$",))[0] else ():
             found.setdefault(name, (origin, []))[1].append(aim)
-    for name, (origin, aims) in found.items():
+    files: dict[str, list[str]] = {}
+    for name, (origin, _) in found.items():
+        files.setdefault(origin.directive.source.path, []).append(name)
+    for names in files.values():
+        (first, *more), (origin, aims) = names, found[names[0]]
+        others = tuple(Label(found[name][0].span, f"{show(name)} too") for name in more[:5])
         yield Found(
-            f"{show(name)} is looked up once, at start: a new address shows only after a reload",
+            f"{show(first)} is looked up once, at start: a new address shows only after a reload{and_more(len(more))}",
             origin.span,
-            tuple(aims),
-            tuple(head_label(aim, "WebSockets pass here") for aim in aims[:6]),
+            tuple(dict.fromkeys(aim for name in names for aim in found[name][1])),
+            others or tuple(head_label(aim, "WebSockets pass here") for aim in aims[:6]),
             help="for containers: a resolver and the name in a variable, or resolve in the upstream block",
         )
 
