@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ws101.diagnose import Experiment, Facts, Place, RootCause, Surroundings, beyond, diagnose, plan
 from ws101.diagnose.base import equal_answers
 from ws101.diagnose.experiments import CANDIDATES, MOST, with_field, without
-from ws101.findings import Finding, Level
+from ws101.findings import Finding, Label, Level
 from ws101.http1 import Kind, Request, Response
 from ws101.logs import Clue
 from ws101.nginx.build import Build
@@ -475,6 +475,15 @@ def test_what_the_logs_do_not_tell_of_a_worker_is_said() -> None:
     assert cause.evidence[-1] == "whether a worker ended them, an error log at the level notice would tell"
     (cause,) = dropped(False)
     assert "worker_shutdown_timeout is not set" in cause.evidence[-1]
+
+
+def test_a_label_that_only_shows_a_place_is_no_evidence() -> None:
+    labels = (Label(Span("nginx.conf", 0, 1), "here too"), Label(Span("nginx.conf", 0, 1), "WebSockets pass here"),
+              Label(Span("nginx.conf", 0, 1), "this discards the fields above"))  # fmt: skip
+    known = replace(facts(answered(application(400)), BARE), findings=(replace(finding(), labels=labels),))
+    evidence = first(known).evidence
+    assert "this discards the fields above" in evidence
+    assert not {"here too", "WebSockets pass here"} & {*evidence}
 
 
 # an end that has fallen silent

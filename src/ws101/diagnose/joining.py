@@ -222,9 +222,13 @@ def _relieved(facts: Facts, cause: RootCause) -> RootCause:
     return cause
 
 
+_PLACES = (" here", "here too")
+"""How a label ends that only shows a place: without its line it says nothing."""
+
+
 def _configured(finding: Finding, facts: Facts) -> RootCause:
     """A finding as a cause: the labels, the live answer, the backend's own answers speak for it."""
-    support = [label.message for label in finding.labels]
+    support = [label.message for label in finding.labels if not label.message.endswith(_PLACES)]
     by: tuple[str, ...] = ()
     if finding.level is Level.ERROR and facts.site is not None and not facts.works:
         if facts.status is not None:

@@ -155,11 +155,12 @@ def logbook(book: Logbook | None) -> Markup:
     tally = book.tally
     source = joined((element("span", told(path), class_="mono path") for path in book.paths), ", ")
     which = joined((", what is about ", element("span", told(book.target), class_="mono"))) if book.target else ""
-    own = f"; {tally.own} tunnels of ws101 itself are left out" if tally.own else ", this diagnosis included"
+    own = f"; {count(tally.own, 'tunnel')} of ws101 itself left out" if tally.own else ", this diagnosis included"
     about = element("p", "Read: ", source, which, f"{own}.", class_="remark")
     problems = (element("p", told(problem), class_="remark") for problem in book.problems)
     if not tally.tunnels:
-        return joined((element("p", "No tunnel has ended by these logs yet."), about, *problems))
+        whose = " but those of ws101 itself" if tally.own else ""
+        return joined((element("p", f"No tunnel{whose} has ended by these logs yet."), about, *problems))
     return joined((_ages(tally), about, *problems))
 
 
