@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ws101.findings import Fix, Label, Level, Safety
+from ws101.findings import Fix, Level, Safety
 from ws101.lazy import lazy_pattern
 from ws101.nginx.config import Placed, Scope
 from ws101.nginx.inherit import effective
@@ -16,9 +16,7 @@ from ws101.rules.base.edits import set_args
 from ws101.rules.base.facts import head_label
 from ws101.rules.base.listening import sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
-from ws101.rules.base.wording import and_more
 from ws101.syntax import Directive
-from ws101.text import Edit
 
 __all__ = ["check"]
 
@@ -83,37 +81,28 @@ def check(context: Context) -> Iterator[Found]:
     References
         https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_next_upstream
     """
-    named: dict[Directive, tuple[Placed, list[Aim]]] = {}
+    found: dict[Directive, tuple[Placed, list[Aim]]] = {}
     is_named = context.shared.reads_localhost
     for aim, forwarded in sure_proxied(context) if is_named else ():
         for origin in _origins(forwarded.upstream):
-            named.setdefault(origin.directive, (origin, []))[1].append(aim)
-    found: dict[tuple[str, bool], list[tuple[Placed, list[Aim]]]] = {}
-    for use in named.values():
-        key = use[0].directive.source.path, any(_tries_once(aim.scope) for aim in use[1])
-        found.setdefault(key, []).append(use)
-    for (_, alone), uses in found.items():
-        first, aims = uses[0][0], tuple(dict.fromkeys(aim for _, some in uses for aim in some))
+            found.setdefault(origin.directive, (origin, []))[1].append(aim)
+    for origin, aims in found.values():
+        alone = any(_tries_once(aim.scope) for aim in aims)
         effect = "where one refuses, the other is not tried" if alone else "where one refuses, each try fills the log"
-        alike = tuple(Label(origin.span, "here too") for origin, _ in uses[1:6])
+        new = (_LOCALHOST.sub(r"\g<1>127.0.0.1", origin.args[0]), *origin.args[1:])
         yield Found(
-            f"localhost is ::1 as well as 127.0.0.1: {effect}{and_more(len(uses) - 1)}",
-            first.span,
-            aims,
-            alike or tuple(head_label(aim, "WebSockets pass here") for aim in aims[:6]),
+            f"localhost is ::1 as well as 127.0.0.1: {effect}",
+            origin.span,
+            tuple(aims),
+            tuple(head_label(aim, "WebSockets pass here") for aim in aims[:6]),
             fix=Fix(
                 "name the address: 127.0.0.1",
-                tuple(edit for origin, _ in uses for edit in _named(origin)),
+                set_args(origin.directive, *new),
                 Safety.UNSAFE,
                 "the application may listen on ::1 alone",
             ),
             level=Level.WARNING if alone else None,
         )
-
-
-def _named(origin: Placed) -> tuple[Edit, ...]:
-    new = (_LOCALHOST.sub(r"\g<1>127.0.0.1", origin.args[0]), *origin.args[1:])
-    return set_args(origin.directive, *new)
 
 
 def _origins(upstream: Upstream | None) -> tuple[Placed, ...]:

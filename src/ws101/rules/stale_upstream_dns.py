@@ -14,6 +14,7 @@ from ws101.rules.base.facts import head_label, show
 from ws101.rules.base.listening import sure_proxied
 from ws101.rules.base.registry import Bites, Found, rule
 from ws101.rules.base.wording import and_more
+from ws101.syntax import Directive
 from ws101.text import lower
 
 __all__ = ["check"]
@@ -84,10 +85,10 @@ def check(context: Context) -> Iterator[Found]:
     for aim, forwarded in sure_proxied(context):
         for name, origin in _names(forwarded.upstream) if "$" not in (forwarded.handler.args or ("$",))[0] else ():
             found.setdefault(name, (origin, []))[1].append(aim)
-    files: dict[str, list[str]] = {}
+    blocks: dict[Directive | None, list[str]] = {}
     for name, (origin, _) in found.items():
-        files.setdefault(origin.directive.source.path, []).append(name)
-    for names in files.values():
+        blocks.setdefault(origin.directive.parent, []).append(name)
+    for names in blocks.values():
         (first, *more), (origin, aims) = names, found[names[0]]
         others = tuple(Label(found[name][0].span, f"{show(name)} too") for name in more[:5])
         yield Found(
