@@ -345,7 +345,8 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
     rows: list[RouteRow] = []
     unknown: list[Unknown] = []
     for route in first.shared.proxied:
-        opener = route.location.opener or route.handler  # a part cut out of a location has no opener
+        handler = route.handler
+        opener = route.location.opener or handler  # a part cut out of a location has no opener
         if opener is None:
             continue
         here = found.get(route.location, ())
@@ -364,7 +365,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 _title(route.location),
                 opener.directive.source.path,
                 opener.directive.line,
-                _written(route) if _protocol(route) else upstream or _written(route),
+                _address_of(handler, upstream),
                 meant,
                 tunnel,
                 through,
@@ -418,19 +419,16 @@ def _through(
     return None, () if tunnel is None else tuple(doubts)
 
 
-def _written(route: Route) -> str | None:
-    """The address as written; with the protocol, where it is not HTTP."""
-    handler, protocol = route.handler, _protocol(route)
+def _address_of(handler: Placed | None, upstream: str | None) -> str | None:
+    """Where a route leads: the upstream's URL; the address as written where there is none, or another protocol."""
+    protocol = handler.name.removesuffix("_pass") if handler is not None else ""
+    other = protocol in _PROTOCOLS
+    if upstream is not None and not other:
+        return upstream
     if handler is None or not handler.args:
         return None
     address = handler.args[0]
-    return address if "://" in address or not protocol else f"{protocol}://{address}"
-
-
-def _protocol(route: Route) -> str:
-    """What is spoken to the backend instead of HTTP/1; empty if nothing is."""
-    protocol = route.handler.name.removesuffix("_pass") if route.handler is not None else ""
-    return protocol if protocol in _PROTOCOLS else ""
+    return address if "://" in address or not other else f"{protocol}://{address}"
 
 
 def _title(scope: Scope) -> str:

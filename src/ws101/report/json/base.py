@@ -32,6 +32,7 @@ def pieces(report: Json) -> Iterator[str]:
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 _quoted = json.encoder.encode_basestring
+_WORDS = {None: "null", True: "true", False: "false"}
 
 
 def _written(value: Any, line: str) -> Iterator[str]:
@@ -59,18 +60,21 @@ def _written(value: Any, line: str) -> Iterator[str]:
 
 def _whole(value: Any, line: str) -> str:
     """The same in one piece."""
-    if isinstance(value, str):
+    kind = type(value)
+    if kind is str:
         return _quoted(value)
-    if isinstance(value, dict) and value:
-        inner = f"{line}  "
-        parts = [
-            f"{_quoted(key)}: {_quoted(item) if isinstance(item, str) else _whole(item, inner)}"
-            for key, item in value.items()
-        ]
+    if value is None or kind is bool:
+        return _WORDS[value]
+    if kind is int:
+        return str(value)
+    inner = f"{line}  "
+    if kind is dict and value:
+        parts = [f"{_quoted(key)}: {_quoted(v) if type(v) is str else _whole(v, inner)}" for key, v in value.items()]
         return f"{{{inner}{f',{inner}'.join(parts)}{line}}}"
+    if kind is list and not value:
+        return "[]"
     if isinstance(value, list | tuple) and value:
-        inner = f"{line}  "
-        parts = [_quoted(item) if isinstance(item, str) else _whole(item, inner) for item in value]
+        parts = [_quoted(item) if type(item) is str else _whole(item, inner) for item in value]
         return f"[{inner}{f',{inner}'.join(parts)}{line}]"
     return _encoded(value)
 

@@ -7,6 +7,8 @@ no handshake notices (names, addresses, the place of files, fields of the answer
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ws101.lazy import lazy_pattern
 from ws101.nginx.config import Config, Placed, Route, Scope
 from ws101.nginx.proxyurl import UrlError, parse_proxy_url
@@ -40,7 +42,7 @@ def signature(route: Route) -> tuple[tuple[str, str] | None, str]:
     start, directive = opener.directive.start, handler.directive
     whole = _text(opener)
     text = f"{whole[: directive.start - start]}{written[0]}{whole[directive.end - start :]}"
-    if _OWN.search(text) or not _is_plain(route.server.config):
+    if not _is_plain(route.server.config) or _says_own(text):
         return None, ""
     return (around, text), written[1]
 
@@ -56,6 +58,11 @@ def _static_url(handler: Placed) -> tuple[str, str] | None:
         return None
     scheme = "https" if url.tls else "http"
     return f"{scheme} {url.uri}", f"{scheme}://{url.host_header}"
+
+
+@lru_cache(maxsize=1024)
+def _says_own(text: str) -> bool:
+    return _OWN.search(text) is not None
 
 
 def _text(placed: Placed) -> str:
