@@ -335,6 +335,14 @@ def test_without_a_prune_limit_a_heartbeat_is_enough() -> None:
     assert run(heartbeat(HERE, prune=0), react, later=later)[0].passed
 
 
+@pytest.mark.parametrize(("interval", "class_"), [(45000, "too-short"), (25000, "no-heartbeat")])
+def test_a_heartbeat_that_is_announced_for_later_is_not_missing(interval: int, class_: str) -> None:
+    opening = text(b'0{"sid":"x","upgrades":[],"pingInterval":%d,"pingTimeout":20000}' % interval)
+    seen, _ = run(heartbeat(HERE), polite, later=[Data(0.5, opening)])
+    assert (seen.class_, seen.detail("announced")) == (class_, interval / 1000)
+    assert seen.verdict is (Verdict.UNDECIDED if class_ == "too-short" else Verdict.FAILED)
+
+
 def test_the_heartbeat_of_engine_io_is_known_and_answered() -> None:
     later: list[Data | Eof] = [Data(0.5, text(b"0{}")), *(Data(16.0 * n, text(b"2")) for n in (1, 2, 3))]
     later = [*later, Data(52.0, close_frame(1000)), Eof(52.0)]

@@ -159,6 +159,7 @@ FAILURES: dict[str, str] = {
     "no-pong": "the server does not answer a ping",
     "no-close": "the server does not answer a close frame",
     "no-heartbeat": "the server sends nothing of its own that keeps an idle tunnel alive",
+    "too-short": "the heartbeat that the server announces is slower than it was listened for",
     "vanished": "nothing comes any more, and the connection looks open",
     "no-prune": "the server keeps a peer that does not answer its heartbeat",
     "closed": "the server closed the tunnel",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import field
 
-from ws101.lazy import dataclass
+from ws101.lazy import dataclass, lazy_pattern
 from ws101.probes.core import Detail, Probe, Steps, Verdict
 from ws101.probes.endpoint import Endpoint
 from ws101.probes.frames import Outcome, Seen, Tunnel, in_tunnel, lost
@@ -18,6 +18,8 @@ from ws101.probes.ping import ended_meanwhile, round_trip
 __all__ = ["heartbeat"]
 
 _ENGINE_IO = {"ping": b"2", "pong": b"3"}
+_ANNOUNCED = lazy_pattern(rb'0\{.*"pingInterval":([0-9]{1,9})\b')
+"""Engine.IO's first message, with the interval in milliseconds (Engine.IO protocol 4, "open")."""
 
 
 def heartbeat(
@@ -31,7 +33,8 @@ def heartbeat(
     """The probe: passed if the server has a heartbeat and drops a peer that does not answer it.
 
     Details: ``kind`` (``ping``, ``engine.io`` or ``none``), ``first`` (seconds from the 101 to the first heartbeat),
-    ``interval`` (between the first two; None if only one came), ``answered_first`` (whether the ping at the opening was
+    ``interval`` (between the first two; None if only one came), ``announced`` (the interval that Engine.IO names in its
+    first message; None without), ``answered_first`` (whether the ping at the opening was
     answered), ``answers_pings`` (whether the one after listening was), ``pruned_after`` (seconds from the first
     heartbeat that was not answered to the end; None if not dropped), ``ended``, ``close_code``.  A server of which
     nothing comes any more, not even that answer, is of class ``vanished``.
@@ -51,6 +54,7 @@ def heartbeat(
             ("kind", found.kind),
             ("first", found.times[0] - tunnel.opened if found.times else None),
             ("interval", found.times[1] - found.times[0] if len(found.times) > 1 else None),
+            ("announced", found.announced),
             ("answered_first", found.answered),
         )
         if tunnel.ended is not None:
@@ -63,6 +67,11 @@ def heartbeat(
             return lost(ending, details)
         if trip is None and not found.times and tunnel.heard == heard:
             return Outcome(Verdict.FAILED, _vanished(tunnel, found, listen), "vanished", details)
+        if not found.times and found.announced is not None and found.announced > listen:
+            message = (
+                f"no heartbeat within {listen:g} s, but one every {found.announced:g} s is announced: listen longer"
+            )
+            return Outcome(Verdict.UNDECIDED, message, "too-short", details)
         if not found.times:
             message = f"the server sent no heartbeat within {listen:g} s: it is for the client to keep the tunnel alive"
             return Outcome(Verdict.FAILED, message, "no-heartbeat", details)
@@ -81,6 +90,7 @@ class _Found:
     kind: str = "none"
     times: list[float] = field(default_factory=list)
     answered: bool = False
+    announced: float | None = None
 
 
 def _vanished(tunnel: Tunnel, found: _Found, listen: float) -> str:
@@ -109,6 +119,8 @@ def _listen(tunnel: Tunnel, listen: float) -> Steps[_Found]:
     until = tunnel.opened + listen
     while len(found.times) < 2 and (seen := (yield from tunnel.receive(until))) is not None:
         found.answered = found.answered or (seen.kind == "pong" and seen.data == _FIRST)
+        if seen.kind == "text" and (told := _ANNOUNCED.match(seen.data)):
+            found.announced = int(told[1]) / 1000
         if kind := _is_heartbeat(seen):
             found.kind = kind
             found.times.append(seen.at)
