@@ -95,6 +95,15 @@ def test_a_part_whose_includes_are_not_there_is_no_error_and_no_all_clear(tmp_pa
     assert '"conf.d/proxy.conf" could not be read' in done.out
 
 
+def test_a_part_is_written_and_not_applied_for_no_nginx_runs_it(tmp_path: Path) -> None:
+    whole, part = tmp_path / "nginx.conf", tmp_path / "site.conf"
+    whole.write_text(SITE)
+    part.write_text(SITE[SITE.index("http {") + 6 : SITE.rindex("}")])
+    told = [ws101("fix", str(path), "--url", URL, *OLD).err for path in (whole, part)]
+    assert ["--write" in text for text in told] == [True, True]
+    assert ["--apply" in text for text in told] == [True, False]
+
+
 def test_the_server_around_a_pasted_location_is_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "ws.conf").write_text("location /ws { proxy_pass http://127.0.0.1:3000; }\n")
     assert "?       /ws       http://127.0.0.1:3000  no" in ws101("check", "ws.conf", *OLD, cwd=tmp_path).out

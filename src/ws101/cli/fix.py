@@ -169,7 +169,10 @@ def _next(loaded: Loaded, result: FixResult, asked: tuple[str, ...]) -> list[tup
         return []
     words = ("fix", loaded.config.path, *asked)
     sudo = () if os.geteuid() == 0 else ("sudo",)
+    write = ("edit the files", shlex.join(("ws101", *words, "--write")))
+    if loaded.config.fragment not in (None, "main"):
+        return [write]  # no nginx runs a part of a configuration
     return [
-        ("edit the files", shlex.join(("ws101", *words, "--write"))),
+        write,
         ("and reload with proof", shlex.join((*sudo, *shlex.split(program_path()), *words, "--apply"))),
     ]
