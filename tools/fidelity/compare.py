@@ -50,8 +50,8 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
     outcome = trace.outcome
     if outcome.kind == "unknown":
         return []
-    rest, found = _without_subrequests(trace, seen, places)
-    if not seen.tunnel and _switched_early(trace):
+    rest, found, switched = _without_subrequests(trace, seen, places)
+    if switched and not seen.tunnel:
         return found
     if outcome.kind == "proxied":
         return found + _proxied(trace, outcome, seen, rest, places)
@@ -65,9 +65,15 @@ def differences(trace: Trace, seen: Seen, places: dict[str, str], build: Build) 
     return found + _answered(trace.arrival, outcome, seen, bool(trace.unknown))
 
 
-def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tuple[list[Recorded], list[Difference]]:
-    """What backends got without what auth_request and mirror sent, and what of that is missing."""
-    rest, found = list(seen.upstream), []
+def _without_subrequests(
+    trace: Trace, seen: Seen, places: dict[str, str]
+) -> tuple[list[Recorded], list[Difference], bool]:
+    """What backends got without what auth_request and mirror sent, and what of that is missing.
+
+    And whether the backend of such a subrequest got a handshake and agreed, which ends the connection: the backend for
+    subrequests never agrees, the others do.
+    """
+    rest, found, switched = list(seen.upstream), [], False
     for asked in trace.subrequests:
         forwarded = asked.outcome.forwarded
         if forwarded is None or asked.outcome.kind != "proxied":
@@ -76,13 +82,16 @@ def _without_subrequests(trace: Trace, seen: Seen, places: dict[str, str]) -> tu
         fit = [item for item in candidates if not _spoken(forwarded, item[1])]
         if fit:
             rest.remove(fit[0])
+            if has_upgrade(trace.arrival.request) and forwarded.tunnel and fit[0].name != SUBREQUESTS:
+                switched = True
+                break
         elif not _conflicts(forwarded):
             wanted = forwarded.request.encode() if forwarded.request else forwarded.headers
             found.append(Difference("subrequest", wanted, candidates or rest))
     for asked in trace.subrequests:
         if asked.outcome.kind == "unknown":
             rest = _without_one(rest, SUBREQUESTS)
-    return rest, found
+    return rest, found, switched
 
 
 def _without_one(recorded: list[Recorded], name: str) -> list[Recorded]:
@@ -94,12 +103,6 @@ def _without_one(recorded: list[Recorded], name: str) -> list[Recorded]:
 def _conflicts(forwarded: Forwarded) -> bool:
     """Whether nginx itself may fail to make the request."""
     return any("map's regular expression changes" in unknown.reason for unknown in forwarded.unknown)
-
-
-def _switched_early(trace: Trace) -> bool:
-    """Whether the backend of a subrequest gets a handshake, agrees, and so ends the connection."""
-    sent = (asked.outcome.forwarded for asked in trace.subrequests if asked.outcome.kind == "proxied")
-    return has_upgrade(trace.arrival.request) and any(forwarded and forwarded.tunnel for forwarded in sent)
 
 
 def _spoken(forwarded: Forwarded, raw: bytes) -> list[Difference]:
