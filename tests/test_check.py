@@ -345,7 +345,10 @@ def test_a_server_that_redirects_what_comes_without_tls_is_asked_with_tls() -> N
 
 def test_without_tls_the_same_redirect_takes_everything() -> None:
     redirect = 'if ($scheme != "https") { return 301 https://$host$request_uri; }'
-    assert through(check_text(site(f"{redirect} location / {{ {WORKS} }}"))) == [False]
+    report = check_text(site(f"{redirect} location / {{ {WORKS} }}"))
+    assert [(row.through, row.rules, row.instead) for row in report.routes] == [
+        (False, (), "nginx redirects it (301)"),
+    ]
 
 
 @pytest.mark.parametrize(

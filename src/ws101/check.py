@@ -15,7 +15,7 @@ from ws101.nginx.build import Build
 from ws101.nginx.config import Config, Placed, Route, Scope, Unknown
 from ws101.rules import RULES
 from ws101.rules.base.aims import Aim, location_of
-from ws101.rules.base.context import Context, Shared
+from ws101.rules.base.context import Answer, Context, Shared
 from ws101.rules.base.options import Options
 from ws101.rules.base.registry import Rule
 from ws101.rules.base.remarks import Remark
@@ -73,6 +73,7 @@ class RouteRow:
         through: The answer: it arrives, and no error found here keeps it from the route or its 101 from the client;
             None if undecidable, or if it depends on the way in.
         rules: The rules that found something here.
+        instead: What nginx does with a handshake that it does not hand on; a clause, empty if it does.
     """
 
     listen: tuple[str, ...]
@@ -85,6 +86,7 @@ class RouteRow:
     tunnel: bool | None
     through: bool | None
     rules: tuple[str, ...] = ()
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,7 +352,7 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
         if opener is None:
             continue
         here = found.get(route.location, ())
-        tunnel, upstream, doubts = _tunnel(views, route)
+        tunnel, answered, doubts = _tunnel(views, route)
         through, barred = _through(first, route, tunnel, here)
         meant = intents.get(route.location, "none")
         if meant != "none":
@@ -365,11 +367,12 @@ def _table(contexts: Sequence[Context], entries: Sequence[Entry]) -> tuple[tuple
                 _title(route.location),
                 opener.directive.source.path,
                 opener.directive.line,
-                _address_of(handler, upstream),
+                _address_of(handler, answered.upstream),
                 meant,
                 tunnel,
                 through,
                 tuple(dict.fromkeys(entry.finding.rule for entry in here)),
+                answered.instead,
             )
         )
     return tuple(rows), tuple(unknown)
@@ -385,19 +388,19 @@ def _distinct(contexts: Sequence[Context]) -> tuple[Context, ...]:
     return tuple(found.values())
 
 
-def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, str | None, tuple[Unknown, ...]]:
-    """Whether a handshake gets through, where it goes, and why that can't be said."""
+def _tunnel(views: Sequence[Context], route: Route) -> tuple[bool | None, Answer, tuple[Unknown, ...]]:
+    """Whether a handshake gets through, what becomes of it in the first version, and why that can't be said."""
     answers = [(view, view.answer(route)) for view in views]
-    upstream = answers[0][1].upstream
+    first = answers[0][1]
     results = {result.tunnel for _, result in answers}
     if len(results) > 1:
         yes = [view.build for view, result in answers if result.tunnel]
         condition = version_condition(yes, [view.build for view in views]) or "with every version"
         place = _title(route.location)
         what = f"whether a WebSocket gets through {place} depends on nginx's version: it does {condition}"
-        return None, upstream, (Unknown(what, route.location.opener),)
+        return None, first, (Unknown(what, route.location.opener),)
     tunnel = results.pop()
-    return tunnel, upstream, (answers[0][1].unknown if tunnel is None else ())
+    return tunnel, first, (first.unknown if tunnel is None else ())
 
 
 def _through(

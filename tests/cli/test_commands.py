@@ -104,6 +104,11 @@ def test_a_part_is_written_and_not_applied_for_no_nginx_runs_it(tmp_path: Path) 
     assert ["--apply" in text for text in told] == [True, False]
 
 
+def test_a_no_without_a_finding_says_what_nginx_does_instead(tmp_path: Path) -> None:
+    (tmp_path / "nginx.conf").write_text(WORKING.replace("location /ws {", "return 301 https://a; location /ws {"))
+    assert "no         nginx redirects it (301)" in ws101("check", str(tmp_path), *OLD).out
+
+
 def test_the_server_around_a_pasted_location_is_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "ws.conf").write_text("location /ws { proxy_pass http://127.0.0.1:3000; }\n")
     assert "?       /ws       http://127.0.0.1:3000  no" in ws101("check", "ws.conf", *OLD, cwd=tmp_path).out

@@ -458,6 +458,12 @@ def test_a_regex_for_files_that_takes_a_path_below_the_websockets_location_is_na
     assert not fixed.has_errors
 
 
+def test_the_port_of_https_without_tls_is_noted_in_a_pasted_server_too() -> None:
+    part = f"server {{ listen 443; location /ws {{ {PASS} {FULL} proxy_set_header Host $host; }} }}\n"
+    report = check(config_of({"site.conf": part}, "site.conf"), BUILDS[:1], Options())
+    assert "tls-not-configured" in rules(report)
+
+
 CERTIFICATE = "ssl_certificate a.pem; ssl_certificate_key a.key;"
 
 

@@ -124,7 +124,7 @@ def _route(row: RouteRow, subject: Subject) -> Json:
         "upstream": printable(row.upstream) if row.upstream else "?",
         "answer": _ANSWERS[row.through],
         "websocket": row.websocket,
-        "note": joined(row.rules) or _MEANT[row.websocket],
+        "note": joined(row.rules) or (row.instead if row.websocket != "none" else "") or _MEANT[row.websocket],
         "place": printable(f"{row.file.removeprefix(base)}:{row.line}"),
     }
 

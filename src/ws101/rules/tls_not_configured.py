@@ -113,7 +113,9 @@ def check(context: Context) -> Iterator[Found]:
 def _unencrypted(context: Context) -> Iterator[Found]:
     """Servers with WebSockets on the port of https, without TLS; one finding for equal servers on several addresses."""
     found: dict[tuple[Scope, ...], list[Placed]] = {}
-    wanted = by_server(context) if not context.is_partial and not context.shared.mentions(*_IN_FRONT) else {}
+    http = context.config.http
+    is_whole = context.config.fragment in (None, "main", "http") and http is not None and not http.opaque
+    wanted = by_server(context) if is_whole and not context.shared.mentions(*_IN_FRONT) else {}
     for group in groups_of(context.config, context.build) if wanted else ():
         if group.port == _PORT and not (group.ssl or group.proxy_protocol or _is_loopback(group)):
             mute = group.http2 and not context.build.does("h2_listener_serves_http1")  # another rule speaks of that

@@ -97,7 +97,7 @@ def _table(report: CheckReport, subject: Subject, style: Style) -> list[str]:
         name = row.server_names[0] if row.server_names and row.server_names[0] else joined(row.listen[:1])
         name = "?" if subject.config.fragment in ("server", "location") else name  # the server around it was not given
         more = f" +{len(row.server_names) - 1}" if len(row.server_names) > 1 else ""
-        note = joined(row.rules) or ("" if row.websocket != "none" else "not meant for WebSockets, it seems")
+        note = joined(row.rules) or (row.instead if row.websocket != "none" else "not meant for WebSockets, it seems")
         place = f"{row.file.removeprefix(base)}:{row.line}"
         cells = (f"{name}{more}", row.location, row.upstream or "?")
         plain = [cut(printable(cell), 34, style) for cell in cells]

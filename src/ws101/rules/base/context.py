@@ -38,6 +38,13 @@ _BY_HOST = tuple(  # each begins with a word: the search for that is fast, and a
     lazy_pattern(rf"{before}[\"']?\$\{{?(?i:(?:http_)?host)\b", re.ASCII)
     for before in (r"if(?<=\bif)\s*\(\s*", r"map(?<=\bmap)\s+")
 )
+_INSTEAD = {
+    "redirected": "nginx redirects it",
+    "returned": "nginx answers it itself",
+    "refused": "nginx refuses it",
+    "closed": "nginx closes the connection",
+    "static": "nginx answers it with a file",
+}
 _QUERY = handshake_request("/ws?ws101=1")
 
 
@@ -49,11 +56,13 @@ class Answer:
         tunnel: Whether it arrives as a valid one; None if undecidable.
         upstream: The URL it goes to; None if it goes nowhere, or nobody knows where.
         unknown: What could not be known.
+        instead: What nginx does with it, if it does not hand it on; a clause.
     """
 
     tunnel: bool | None
     upstream: str | None
     unknown: tuple[Unknown, ...]
+    instead: str = ""
 
 
 class Shared:
@@ -207,7 +216,9 @@ class Context:
         found = answer(route, request, self.build)
         forwarded = found.outcome.forwarded
         if forwarded is None:
-            return Answer(None if found.outcome.kind == "unknown" else False, None, found.unknown)
+            kind, status = found.outcome.kind, found.outcome.status
+            instead = _INSTEAD.get(kind, "") + (f" ({status})" if status and kind in _INSTEAD else "")
+            return Answer(None if kind == "unknown" else False, None, found.unknown, instead)
         upstream = forwarded.upstream.url if forwarded.upstream is not None else None
         result = Answer(forwarded.tunnel, upstream, forwarded.unknown or found.unknown)
         if key is not None and found.outcome.scope is route.location and not result.unknown:
